@@ -1,0 +1,65 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nearlite/databases/store.h"
+
+namespace nearlite {
+
+/// What a store is opened with, on top of what its configuration says.
+struct StoreSettings {
+  std::optional<Backend> backend;
+  std::optional<std::string> model_name;
+  ModelPlaces places = ModelPlaces::standard();
+  EncoderOptions encoder;
+  std::shared_ptr<const TextEncoder> shared_encoder;  // used for every store with its model name; tests pass a fake
+};
+
+/// A store that can be opened, without opening it.
+struct StoreEntry {
+  std::string name;
+  std::string class_name;
+  std::filesystem::path database;
+  std::string table;               // declared tables only
+  bool seed_store = false;
+  bool exists = false;             // the database file is there
+  std::filesystem::path sidecar_folder;  // where truth, index and JSON are
+};
+
+/// The stores of a data folder (interface.md §1): the six whose file exists, those of its nearlite.toml, and every *.nearlite/
+/// folder in it; or the stores recorded for single database files. Encoders are shared between stores of the same model.
+class Registry {
+ public:
+  /// Throws NotFound if the folder is missing, InvalidArgument for a wrong nearlite.toml (file, line, column).
+  static Registry of_folder(const std::filesystem::path& data_folder, StoreSettings settings,
+                            const std::optional<std::filesystem::path>& config = std::nullopt);
+  /// The stores recorded in the sidecar folder of each file. Throws NotFound for a missing file, or one that has none yet
+  /// ("run nearlite index FILE first").
+  static Registry of_files(std::span<const std::filesystem::path> databases, StoreSettings settings,
+                           const std::optional<std::filesystem::path>& sidecar = std::nullopt);
+
+  /// In the seed's order, then by name. Seed stores without a file are listed with exists = false.
+  const std::vector<StoreEntry>& entries() const noexcept { return entries_; }
+  /// The entry of a name or alias (reference §10: bots, botdb, info -> information, ...).
+  /// Throws NotFound with the nearest known name, then the list.
+  const StoreEntry& entry(const std::string& name) const;
+  /// Throws NotFound if the database does not exist (a seed store: names `store create NAME`).
+  std::unique_ptr<Store> open(const StoreEntry& entry) const;
+  std::unique_ptr<Store> open(const std::string& name) const { return open(entry(name)); }
+  /// metrics.db of this folder or sidecar folder.
+  std::filesystem::path metrics_path(const StoreEntry& entry) const;
+
+ private:
+  std::vector<StoreEntry> entries_;
+  std::filesystem::path folder_;
+  StoreSettings settings_;
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace nearlite

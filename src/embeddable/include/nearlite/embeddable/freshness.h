@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace nearlite {
+
+/// How well the vectors of a store fit its source rows, computed from the rows.
+/// rows = fresh + stale_text + stale_model + missing + blocked + empty + skipped.
+struct Freshness {
+  std::size_t rows = 0;
+  std::size_t fresh = 0;
+  std::size_t stale_text = 0;   // the text is not the one that was embedded
+  std::size_t stale_model = 0;  // other model, template or embedding version
+  std::size_t missing = 0;      // never embedded
+  std::size_t blocked = 0;      // refused by governance
+  std::size_t empty = 0;        // NULL or blank text
+  std::size_t skipped = 0;      // BLOB, invalid UTF-8: can never be embedded
+  std::size_t orphan = 0;       // vectors whose row is gone
+  std::optional<double> oldest_lag_seconds;  // since the oldest record that waits was first seen waiting
+  std::string model;
+  std::string backend;
+  std::uint64_t index_bytes = 0;
+  std::uint64_t sidecar_bytes = 0;
+  std::string last_backfill;  // RFC 3339 UTC; empty: never
+};
+
+}  // namespace nearlite
