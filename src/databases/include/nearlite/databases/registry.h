@@ -17,7 +17,8 @@ struct StoreSettings {
   std::optional<std::string> model_name;
   ModelPlaces places = ModelPlaces::standard();
   EncoderOptions encoder;
-  std::shared_ptr<const TextEncoder> shared_encoder;  // used for every store with its model name; tests pass a fake
+  std::shared_ptr<const TextEncoder>
+      shared_encoder;  // used for every store with its model name; tests pass a fake
 };
 
 /// A store that can be opened, without opening it.
@@ -25,20 +26,23 @@ struct StoreEntry {
   std::string name;
   std::string class_name;
   std::filesystem::path database;
-  std::string table;               // declared tables only
+  std::string table;  // declared tables only
   bool seed_store = false;
-  bool exists = false;             // the database file is there
+  bool exists = false;                   // the database file is there
   std::filesystem::path sidecar_folder;  // where truth, index and JSON are
 };
 
-/// The stores of a data folder (interface.md §1): the six whose file exists, those of its nearlite.toml, and every *.nearlite/
-/// folder in it; or the stores recorded for single database files. Encoders are shared between stores of the same model.
+/// The stores of a data folder (interface.md §1): the six whose file exists, those of its
+/// nearlite.toml, and every *.nearlite/ folder in it; or the stores recorded for single database
+/// files. Encoders are shared between stores of the same model.
 class Registry {
  public:
-  /// Throws NotFound if the folder is missing, InvalidArgument for a wrong nearlite.toml (file, line, column).
+  /// Throws NotFound if the folder is missing, InvalidArgument for a wrong nearlite.toml (file,
+  /// line, column).
   static Registry of_folder(const std::filesystem::path& data_folder, StoreSettings settings,
                             const std::optional<std::filesystem::path>& config = std::nullopt);
-  /// The stores recorded in the sidecar folder of each file. Throws NotFound for a missing file, or one that has none yet
+  /// The stores recorded in the sidecar folder of each file. Throws NotFound for a missing file, or
+  /// one that has none yet
   /// ("run nearlite index FILE first").
   static Registry of_files(std::span<const std::filesystem::path> databases, StoreSettings settings,
                            const std::optional<std::filesystem::path>& sidecar = std::nullopt);

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nearlite/databases/config.h"
+#include "nearlite/databases/schema.h"
+#include "nearlite/databases/store.h"
+
+namespace nearlite {
+
+/// Any table or view of any SQLite file as a store. The file is opened by Connection::open_source
+/// and never changed.
+class TableStore : public Store {
+ public:
+  /// Opens config.database and checks table, key, columns and condition against it; reads no rows.
+  /// `shown_name`: the name in the registry when it differs from config.name, which names the
+  /// sidecar. Throws NotFound (file, table, column: with the nearest name and the list),
+  /// InvalidArgument (condition, template, no key), CorruptData, Unavailable (hot journal).
+  TableStore(TableConfig config, EmbeddableOptions options, std::string shown_name = {});
+  ~TableStore() override;
+
+  /// Where the truth, index and JSON of this store are inside its sidecar folder, with everything
+  /// else from the config.
+  static EmbeddableOptions options_for(const TableConfig& config,
+                                       const std::filesystem::path& sidecar_folder);
+
+  std::string name() const override { return shown_name_; }
+  std::string class_name() const override { return shown_name_; }
+  std::vector<std::string> shown_fields() const override;
+  std::function<bool(const RecordKey&)> keys_matching(const std::string& where) const override;
+  Record read_fields(const RecordKey& key, const std::vector<std::string>& columns) const override;
+  std::string text(const Record& record) const override;
+  RecordCursor iter_records() const override;
+
+  const TableConfig& config() const noexcept { return config_; }
+  const TableKey& key() const noexcept { return key_; }
+
+ private:
+  TableStore(std::shared_ptr<Connection> connection, TableConfig config, EmbeddableOptions options,
+             std::string shown_name);
+  std::string select(const std::vector<std::string>& columns, bool with_where) const;
+
+  TableConfig config_;
+  std::string shown_name_;
+  TableSchema schema_;
+  TableKey key_;
+  std::vector<std::string> columns_;  // read for each record, after the key: text, exposed
+  struct TextParts;
+  std::unique_ptr<const TextParts> text_parts_;
+};
+
+/// What TableStore keeps in EmbeddableOptions::text_template, and so in the sidecar: a change makes
+/// vectors stale.
+std::string text_template_id(const TableConfig& config);
+
+}  // namespace nearlite
