@@ -23,12 +23,13 @@ std::filesystem::path fresh_folder() {
 }
 
 TEST(Utf8, AcceptsWhatIsValidAndPointsAtWhatIsNot) {
-  EXPECT_EQ(find_invalid_utf8(std::string_view("a\0\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", 11)), std::nullopt);
-  EXPECT_EQ(find_invalid_utf8("ab\x80"), 2);                // a lone continuation
-  EXPECT_EQ(find_invalid_utf8("\xC0\xAF"), 0);              // overlong
-  EXPECT_EQ(find_invalid_utf8("x\xED\xA0\x80"), 1);         // surrogate
-  EXPECT_EQ(find_invalid_utf8("x\xF4\x90\x80\x80"), 1);     // above U+10FFFF
-  EXPECT_EQ(find_invalid_utf8("xy\xE2\x82"), 2);            // cut
+  EXPECT_EQ(find_invalid_utf8(std::string_view("a\0\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", 11)),
+            std::nullopt);
+  EXPECT_EQ(find_invalid_utf8("ab\x80"), 2);             // a lone continuation
+  EXPECT_EQ(find_invalid_utf8("\xC0\xAF"), 0);           // overlong
+  EXPECT_EQ(find_invalid_utf8("x\xED\xA0\x80"), 1);      // surrogate
+  EXPECT_EQ(find_invalid_utf8("x\xF4\x90\x80\x80"), 1);  // above U+10FFFF
+  EXPECT_EQ(find_invalid_utf8("xy\xE2\x82"), 2);         // cut
 }
 
 TEST(Utf8, EveryCodePointSurvivesTheRoundTrip) {

@@ -76,7 +76,8 @@ std::chrono::system_clock::time_point parse_rfc3339(const std::string& text) {
   good = good && parts.tm_mon >= 1 && parts.tm_mon <= 12 && parts.tm_mday >= 1 &&
          parts.tm_mday <= 31 && parts.tm_hour <= 23 && parts.tm_min <= 59 && parts.tm_sec <= 60;
   if (!good) {
-    throw InvalidArgument("\"" + text + "\" is not a time; wanted 2026-01-31 or 2026-01-31T12:00:00Z");
+    throw InvalidArgument("\"" + text +
+                          "\" is not a time; wanted 2026-01-31 or 2026-01-31T12:00:00Z");
   }
   parts.tm_year -= 1900;
   parts.tm_mon -= 1;

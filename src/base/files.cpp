@@ -140,7 +140,8 @@ void AtomicFile::commit() {
   const Descriptor written(::open(temporary_.c_str(), O_RDONLY | O_CLOEXEC));
   if (written.get() < 0) throw_errno("cannot open " + temporary_.string(), errno);
   if (::fsync(written.get()) != 0) throw_errno("cannot sync " + temporary_.string(), errno);
-  if (::close(std::exchange(fd_, -1)) != 0) throw_errno("cannot close " + temporary_.string(), errno);
+  if (::close(std::exchange(fd_, -1)) != 0)
+    throw_errno("cannot close " + temporary_.string(), errno);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
     throw_errno("cannot rename " + temporary_.string() + " to " + target_.string(), errno);
   }

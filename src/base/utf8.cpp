@@ -56,7 +56,9 @@ char32_t next_code_point(std::string_view text, std::size_t& at) noexcept {
 }
 
 void append_utf8(std::string& text, char32_t code) {
-  const auto put = [&](char32_t value) { text += static_cast<char>(static_cast<unsigned char>(value)); };
+  const auto put = [&](char32_t value) {
+    text += static_cast<char>(static_cast<unsigned char>(value));
+  };
   if (code < 0x80) {
     put(code);
   } else if (code < 0x800) {

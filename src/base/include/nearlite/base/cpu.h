@@ -12,8 +12,8 @@ struct CpuFeatures {
   bool avx512_bf16 = false;
 };
 
-/// Read from the processor once. NEARLITE_ISA=scalar|avx2|avx512 lowers it, for tests of the other paths
-/// (the only environment variable that the library reads by itself).
+/// Read from the processor once. NEARLITE_ISA=scalar|avx2|avx512 lowers it, for tests of the other
+/// paths (the only environment variable that the library reads by itself).
 const CpuFeatures& cpu_features();
 
 /// Processors that this process may use: affinity mask and cgroup quota. At least 1.

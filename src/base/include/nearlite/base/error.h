@@ -5,8 +5,8 @@
 
 namespace nearlite {
 
-/// Base of everything that nearlite throws. `what()` is one line: what was found, what was wanted, where.
-/// `hint()` says what to do about it; it may be empty.
+/// Base of everything that nearlite throws. `what()` is one line: what was found, what was wanted,
+/// where. `hint()` says what to do about it; it may be empty.
 class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message, std::string hint = {})
@@ -67,8 +67,8 @@ class Unavailable : public Error {
   int exit_code() const noexcept override { return 4; }
 };
 
-/// Throws the error that fits an errno value: ENOENT -> NotFound, ENOSPC, EACCES, ... -> Unavailable.
-/// `action` reads like "cannot open x.db"; the text of the errno is appended.
+/// Throws the error that fits an errno value: ENOENT -> NotFound, ENOSPC, EACCES, ... ->
+/// Unavailable. `action` reads like "cannot open x.db"; the text of the errno is appended.
 [[noreturn]] void throw_errno(const std::string& action, int error_number);
 
 }  // namespace nearlite

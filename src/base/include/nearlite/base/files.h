@@ -21,12 +21,13 @@ struct FileStamp {
 /// Nothing if there is no such file. Throws Unavailable if it cannot be looked at.
 std::optional<FileStamp> stamp_of(const std::filesystem::path& file);
 
-/// The whole regular file. Throws NotFound, Unavailable, or CorruptData if it is larger than `max_bytes` or not a
-/// regular file (a FIFO or device is never read from).
-std::string read_file(const std::filesystem::path& file, std::uint64_t max_bytes = std::uint64_t{64} << 20);
+/// The whole regular file. Throws NotFound, Unavailable, or CorruptData if it is larger than
+/// `max_bytes` or not a regular file (a FIFO or device is never read from).
+std::string read_file(const std::filesystem::path& file,
+                      std::uint64_t max_bytes = std::uint64_t{64} << 20);
 
-/// A regular file mapped read-only. Movable; the view stays valid while the object lives, also after the
-/// file was replaced by rename. Const use is safe from several threads.
+/// A regular file mapped read-only. Movable; the view stays valid while the object lives, also
+/// after the file was replaced by rename. Const use is safe from several threads.
 class MappedFile {
  public:
   /// Throws NotFound, Unavailable, or CorruptData if it is not a regular file.
@@ -44,9 +45,9 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-/// Writes a file so that readers see the old content or the new one, never a part: a temporary file in the
-/// same folder (O_EXCL, mode as given), every write checked, fsync, rename, fsync of the folder.
-/// Not committed when destroyed: the temporary file is removed and the old content stays.
+/// Writes a file so that readers see the old content or the new one, never a part: a temporary file
+/// in the same folder (O_EXCL, mode as given), every write checked, fsync, rename, fsync of the
+/// folder. Not committed when destroyed: the temporary file is removed and the old content stays.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target, unsigned mode = 0644);
@@ -61,7 +62,8 @@ class AtomicFile {
   /// Where the bytes are before commit(): for libraries that write to a path themselves. They must
   /// overwrite this file in place or replace it.
   const std::filesystem::path& temporary_path() const noexcept { return temporary_; }
-  /// Makes the file durable and moves it into place. Throws Unavailable; the target is unchanged then.
+  /// Makes the file durable and moves it into place. Throws Unavailable; the target is unchanged
+  /// then.
   void commit();
 
  private:

@@ -7,7 +7,8 @@
 
 namespace nearlite {
 
-/// The candidate that differs least from `name` (edit distance, case ignored), or nothing if none is near.
+/// The candidate that differs least from `name` (edit distance, case ignored), or nothing if none
+/// is near.
 std::optional<std::string> nearest_name(std::string_view name,
                                         std::span<const std::string> candidates);
 

@@ -7,8 +7,8 @@
 
 namespace nearlite {
 
-/// The byte position of the first byte that is not valid UTF-8 (surrogates and overlong forms are invalid),
-/// or nothing if all is well. A NUL byte is an ordinary character.
+/// The byte position of the first byte that is not valid UTF-8 (surrogates and overlong forms are
+/// invalid), or nothing if all is well. A NUL byte is an ordinary character.
 std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept;
 
 /// Reads the code point that starts at `at` of valid UTF-8 and moves `at` behind it.

@@ -27,54 +27,55 @@ struct EmbeddableOptions {
   // The seed's five.
   Backend backend = Backend::kAnnoy;
   std::filesystem::path index_path = "embeddings.ann";
-  std::filesystem::path metadata_path = "embeddings.json";  // left at its default: index_path with the suffix .json
+  std::filesystem::path metadata_path =
+      "embeddings.json";  // left at its default: index_path with the suffix .json
   std::string model_name = "sentence-transformers/all-MiniLM-L6-v2";
   int embedding_version = 1;
   // What the object depends on; each has a default.
-  std::string store_name;                       // key space inside the sidecar; default: stem of index_path
-  std::shared_ptr<const TextEncoder> encoder;   // default: lazy_encoder(model_name)
-  std::shared_ptr<const Gate> gate;             // default: PassAllGate
-  const Clock* clock = nullptr;                 // default: system_clock(); must outlive the object
-  std::string text_template;                    // names how text() is made; a change makes vectors stale (model)
+  std::string store_name{};  // key space inside the sidecar; default: stem of index_path
+  std::shared_ptr<const TextEncoder> encoder{};  // default: lazy_encoder(model_name)
+  std::shared_ptr<const Gate> gate{};            // default: PassAllGate
+  const Clock* clock = nullptr;                  // default: system_clock(); must outlive the object
+  std::string text_template{};  // names how text() is made; a change makes vectors stale (model)
 };
 
 /// A vector found: cosine similarity, and the distance in the backend's own convention
 /// (annoy: sqrt(2 - 2 cosine); faiss and flat: the inner product, larger is nearer).
 struct Hit {
-  RecordKey key;
+  RecordKey key{};
   float similarity = 0;
   float distance = 0;
 };
 
 /// A hit whose row was read again and compared with what was embedded.
 struct RecordHit {
-  RecordKey key;
+  RecordKey key{};
   float similarity = 0;
   float distance = 0;
-  bool stale = false;        // the row's text is not the one that was embedded
-  Record record;             // the row as it is now
-  std::string passage_text;  // the best passage of its text
+  bool stale = false;          // the row's text is not the one that was embedded
+  Record record{};             // the row as it is now
+  std::string passage_text{};  // the best passage of its text
 };
 
 struct RecordSearchOptions {
   std::size_t k = 10;
   double recall = 0.99;
-  std::function<bool(const RecordKey&)> filter;  // empty: all records
+  std::function<bool(const RecordKey&)> filter{};  // empty: all records
   bool index_only = false;
 };
 
 struct RecordSearchResult {
-  std::vector<RecordHit> hits;  // one per record (its best passage), best first; ties by key
-  std::size_t records = 0;      // records with vectors in this store
+  std::vector<RecordHit> hits{};  // one per record (its best passage), best first; ties by key
+  std::size_t records = 0;        // records with vectors in this store
   std::string path = "exact";
   double recall = 1.0;
-  bool complete = true;           // false: fewer than k came back although more exist
-  std::string incomplete_reason;
+  bool complete = true;  // false: fewer than k came back although more exist
+  std::string incomplete_reason{};
   double took_ms = 0;
 };
 
 struct BackfillProgress {
-  std::size_t done = 0;   // records looked at
+  std::size_t done = 0;  // records looked at
   std::size_t total = 0;
   std::size_t embedded = 0;
   std::size_t tokens = 0;
@@ -84,45 +85,46 @@ struct BackfillProgress {
 struct BackfillOptions {
   std::size_t batch_size = 100;  // records per encoder call and transaction
   std::size_t threads = 0;       // encoder workers
-  std::function<void(const BackfillProgress&)> progress;  // called on the calling thread
-  std::stop_token stop;          // the running batch is finished, what was embedded stays
-  bool dry_run = false;          // count and price, embed nothing, write nothing
+  std::function<void(const BackfillProgress&)> progress{};  // called on the calling thread
+  std::stop_token stop{};             // the running batch is finished, what was embedded stays
+  bool dry_run = false;               // count and price, embed nothing, write nothing
   std::chrono::milliseconds wait{0};  // for another run that holds the store, then Unavailable
 };
 
 struct SkippedRecord {
-  RecordKey key;
-  std::string reason;
+  RecordKey key{};
+  std::string reason{};
   bool permanent = true;  // false: the reason may pass (an exception of text() or vector())
 };
 
 struct BackfillResult {
-  std::size_t embedded = 0;   // records
+  std::size_t embedded = 0;  // records
   std::size_t skipped = 0;
-  std::size_t removed = 0;    // orphans
+  std::size_t removed = 0;  // orphans
   std::size_t unchanged = 0;
   std::size_t blocked = 0;
   std::size_t tokens = 0;
   std::size_t truncated = 0;  // passages cut by the model (only texts that could not be split)
   std::size_t passages = 0;
   double wall_ms = 0;
-  double store_ms = 0;        // of wall_ms, in the sidecar and index files
+  double store_ms = 0;  // of wall_ms, in the sidecar and index files
   bool stopped = false;
-  std::vector<SkippedRecord> skipped_records;  // at most 1,000; `skipped` has the whole number
+  std::vector<SkippedRecord> skipped_records{};  // at most 1,000; `skipped` has the whole number
 };
 
 /// One disagreement between sidecar, segments, index, JSON and source.
 struct CheckFinding {
-  std::string code;  // "index-digest", "vector-checksum", ...: stable
-  std::string file;
-  std::string message;
+  std::string code{};  // "index-digest", "vector-checksum", ...: stable
+  std::string file{};
+  std::string message{};
   bool repaired = false;
 };
 
-/// Gives a class that knows its records persistent vectors and similarity search (the seed's EmbeddableDBMixin).
-/// The vectors live in a sidecar SQLite file beside index_path; index file and companion JSON are derived from it.
-/// The handle belongs to the host: it is used inside a call only and on the calling thread, no statement outlives a call,
-/// no PRAGMA is set and no transaction begun on it. One object may be searched from many threads while one backfills.
+/// Gives a class that knows its records persistent vectors and similarity search (the seed's
+/// EmbeddableDBMixin). The vectors live in a sidecar SQLite file beside index_path; index file and
+/// companion JSON are derived from it. The handle belongs to the host: it is used inside a call
+/// only and on the calling thread, no statement outlives a call, no PRAGMA is set and no
+/// transaction begun on it. One object may be searched from many threads while one backfills.
 class EmbeddableDBMixin {
  public:
   /// Reads and creates nothing yet. Throws InvalidArgument for options that contradict each other.
@@ -134,15 +136,17 @@ class EmbeddableDBMixin {
   // Hooks of the derived class.
   /// The text of a record; blank: nothing to embed. The base joins all text columns by newlines.
   virtual std::string text(const Record& record) const;
-  /// A vector of the store's own; the base returns nothing, which means: encode text(record), in batches.
+  /// A vector of the store's own; the base returns nothing, which means: encode text(record), in
+  /// batches.
   virtual std::optional<std::vector<float>> vector(const Record& record) const;
   virtual RecordCursor iter_records() const = 0;
 
   // The seed's methods.
   /// A question as a vector, [dim] floats.
   std::vector<float> encode_text(std::string_view text) const;
-  /// Embeds one record now, durably; replaces what was there. Cost does not grow with the number of records.
-  /// False, with the reason in skipped_reason if given, when there is nothing to embed or governance refuses.
+  /// Embeds one record now, durably; replaces what was there. Cost does not grow with the number of
+  /// records. False, with the reason in skipped_reason if given, when there is nothing to embed or
+  /// governance refuses.
   bool add_embedding(const RecordKey& record_id, const Record& record, const std::string& kind,
                      const std::string& source_id = "", std::string* skipped_reason = nullptr);
   /// Removes the vectors of a record. False if there were none.
@@ -151,25 +155,32 @@ class EmbeddableDBMixin {
   std::optional<std::vector<float>> get_vector(const RecordKey& record_id) const;
   /// No vector, another version, template or model, or (with a record) another text.
   bool needs_refresh(const RecordKey& record_id, const Record* record = nullptr) const;
-  /// The top_k nearest records, best first. Throws InvalidArgument if the size is not the store's dimension.
+  /// The top_k nearest records, best first. Throws InvalidArgument if the size is not the store's
+  /// dimension.
   std::vector<Hit> search_by_vector(std::span<const float> vector, std::size_t top_k = 10) const;
   /// = search_by_vector(encode_text(question), top_k)
   std::vector<Hit> search(std::string_view question, std::size_t top_k = 10) const;
   /// Embeds what is missing or stale, removes orphans, writes index and JSON once at the end.
-  /// Throws InvalidArgument inside an open transaction of the host; Unavailable if another run holds the store.
+  /// Throws InvalidArgument inside an open transaction of the host; Unavailable if another run
+  /// holds the store.
   BackfillResult backfill_embeddings(const BackfillOptions& options = {});
   /// Writes the index file and the companion JSON from the sidecar now.
   void save_index();
-  /// Opens what is there, rebuilding derived files that are missing or damaged. Done by itself at first use.
+  /// Opens what is there, rebuilding derived files that are missing or damaged. Done by itself at
+  /// first use.
   void load_index();
 
   // Beyond the seed.
-  /// As search_by_vector, with each hit's row read again: gone rows are dropped and the next hit taken.
-  RecordSearchResult search_records(std::span<const float> query, const RecordSearchOptions& options) const;
+  /// As search_by_vector, with each hit's row read again: gone rows are dropped and the next hit
+  /// taken.
+  RecordSearchResult search_records(std::span<const float> query,
+                                    const RecordSearchOptions& options) const;
   Freshness freshness() const;
-  /// Verifies sidecar, segments, index, JSON and source keys against each other; `repair` rebuilds what is derived.
+  /// Verifies sidecar, segments, index, JSON and source keys against each other; `repair` rebuilds
+  /// what is derived.
   std::vector<CheckFinding> check(bool repair);
-  /// Whether the source was written to since the last backfill (cheap: file change counter or data version).
+  /// Whether the source was written to since the last backfill (cheap: file change counter or data
+  /// version).
   bool source_changed_since_backfill() const;
 
   const EmbeddableOptions& options() const noexcept { return options_; }
@@ -177,7 +188,8 @@ class EmbeddableDBMixin {
   std::filesystem::path sidecar_path() const;
 
  protected:
-  /// iter_records() for the usual case: the rows of a SELECT on the host's handle, key columns first.
+  /// iter_records() for the usual case: the rows of a SELECT on the host's handle, key columns
+  /// first.
   RecordCursor query(std::string select, const QueryOptions& options = {}) const;
   sqlite3* database() const noexcept { return db_; }
 

@@ -19,12 +19,13 @@ struct Freshness {
   std::size_t empty = 0;        // NULL or blank text
   std::size_t skipped = 0;      // BLOB, invalid UTF-8: can never be embedded
   std::size_t orphan = 0;       // vectors whose row is gone
-  std::optional<double> oldest_lag_seconds;  // since the oldest record that waits was first seen waiting
-  std::string model;
-  std::string backend;
+  std::optional<double>
+      oldest_lag_seconds{};  // since the oldest record that waits was first seen waiting
+  std::string model{};
+  std::string backend{};
   std::uint64_t index_bytes = 0;
   std::uint64_t sidecar_bytes = 0;
-  std::string last_backfill;  // RFC 3339 UTC; empty: never
+  std::string last_backfill{};  // RFC 3339 UTC; empty: never
 };
 
 }  // namespace nearlite

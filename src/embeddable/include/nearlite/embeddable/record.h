@@ -15,17 +15,20 @@
 
 namespace nearlite {
 
-/// The key of a record inside one store. As text it is JSON: `4711`, `"abc"`, `[1,"a"]`, so that integer 1 and text '1'
-/// differ. `table` is empty for a store's first source table; else it is the name of the other one (telemetry).
+/// The key of a record inside one store. As text it is JSON: `4711`, `"abc"`, `[1,"a"]`, so that
+/// integer 1 and text '1' differ. `table` is empty for a store's first source table; else it is the
+/// name of the other one (telemetry).
 struct RecordKey {
-  std::string json;
-  std::string table;
+  std::string json{};
+  std::string table{};
 
   RecordKey() = default;
-  RecordKey(std::int64_t id);            // NOLINT(google-explicit-constructor): add_embedding(7, ...) reads well
+  RecordKey(
+      std::int64_t id);  // NOLINT(google-explicit-constructor): add_embedding(7, ...) reads well
   RecordKey(int id) : RecordKey(std::int64_t{id}) {}  // NOLINT(google-explicit-constructor)
   explicit RecordKey(std::string_view id);
-  /// One value: itself; several: an array. Throws InvalidArgument for none, NULL, BLOB or REAL that is not whole.
+  /// One value: itself; several: an array. A BLOB is {"blob":"hex digits"}. Throws InvalidArgument
+  /// for none, for NULL, and for text that is not UTF-8.
   static RecordKey of(std::span<const Value> values, std::string table = {});
   /// The values again. Throws InvalidArgument if `json` is not a key.
   std::vector<Value> values() const;
@@ -52,10 +55,10 @@ class Record {
 
 /// A record as a store's iter_records() gives it.
 struct SourceRecord {
-  RecordKey key;
-  Record record;
-  std::string kind;       // "bot", "note", ...
-  std::string source_id;  // where it came from, free text
+  RecordKey key{};
+  Record record{};
+  std::string kind{};       // "bot", "note", ...
+  std::string source_id{};  // where it came from, free text
 };
 
 /// Walks the records of a store, and reads single ones again. Move-only; used on one thread.
@@ -85,15 +88,18 @@ class RecordCursor {
 };
 
 struct QueryOptions {
-  std::string kind;
-  std::string table;       // RecordKey::table
+  std::string kind{};
+  std::string table{};      // RecordKey::table
   int num_key_columns = 1;  // the first columns of the result
-  std::string source_id;
+  std::string source_id{};
 };
 
-/// The rows of a SELECT; its first columns are the key. find() runs the same SELECT with a condition on them. Rows are read
-/// in slices with no statement left open between them longer than 50 ms, so that a writer of a rollback-journal
-/// database is not shut out. Throws StoreError if the SELECT is wrong or could write.
+/// The rows of a SELECT; its first columns are the key, unique and not NULL. find() runs the same
+/// SELECT with a condition on them. Where an index gives the rows in the order of the key (any
+/// table by its primary key), they are read in slices of at most 50 ms with no lock held between
+/// them, so that a writer of a rollback-journal database is not shut out; and in the order of the
+/// key. Otherwise one statement reads them all. Throws StoreError if the SELECT is wrong,
+/// InvalidArgument if it could write or has fewer columns than keys.
 RecordCursor query_records(sqlite3* db, std::string select, const QueryOptions& options);
 
 }  // namespace nearlite

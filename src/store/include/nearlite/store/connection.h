@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -17,7 +18,7 @@ struct sqlite3_stmt;
 namespace nearlite {
 
 struct Blob {
-  std::vector<std::byte> bytes;
+  std::vector<std::byte> bytes{};
   friend bool operator==(const Blob&, const Blob&) = default;
 };
 
@@ -27,8 +28,9 @@ using Value = std::variant<std::monostate, std::int64_t, double, std::string, Bl
 /// The text form that SQLite shows: "" for NULL and BLOB, numbers as CAST(x AS TEXT) gives them.
 std::string text_of(const Value& value);
 
-/// Throws the error that a SQLite result code means: busy, locked, full, no permission -> Unavailable; not a database,
-/// corrupt -> CorruptData; anything else StoreError. `action` reads like "cannot insert".
+/// Throws the error that a SQLite result code means: busy, locked, full, no permission ->
+/// Unavailable; not a database, corrupt -> CorruptData; anything else StoreError. `action` reads
+/// like "cannot insert".
 [[noreturn]] void throw_sqlite(sqlite3* db, int code, const std::string& action);
 
 /// A prepared statement. Bind positions start at 1, columns at 0. Not shared by threads.
@@ -43,7 +45,7 @@ class Statement {
   Statement& bind(int position, std::nullptr_t);
   Statement& bind(int position, std::int64_t value);
   Statement& bind(int position, double value);
-  Statement& bind(int position, std::string_view text);           // the bytes must live until reset()
+  Statement& bind(int position, std::string_view text);  // the bytes must live until reset()
   Statement& bind(int position, std::span<const std::byte> blob);  // the same
   Statement& bind(int position, const Value& value);               // the same
 
@@ -64,8 +66,8 @@ class Statement {
   bool is_null(int column) const noexcept;
   std::int64_t int64(int column) const noexcept;
   double real(int column) const noexcept;
-  std::string_view text(int column) const noexcept;              // valid until the next step or reset
-  std::span<const std::byte> blob(int column) const noexcept;    // the same
+  std::string_view text(int column) const noexcept;            // valid until the next step or reset
+  std::span<const std::byte> blob(int column) const noexcept;  // the same
   Value value(int column) const;
 
   sqlite3_stmt* handle() const noexcept { return statement_; }
@@ -75,17 +77,21 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
-/// An open database of ours (sidecar, metrics, seed store), or a user's file opened read-only. One thread at a time.
+/// An open database of ours (sidecar, metrics, seed store), or a user's file opened read-only.
+/// SQLite's own mutex makes single calls safe from several threads; statements belong to one
+/// thread.
 class Connection {
  public:
-  /// Opens for reading and writing, creates the file when `create` is set. Foreign keys on, busy timeout 5 s.
-  /// Throws NotFound, Unavailable, CorruptData.
+  /// Opens for reading and writing, creates the file when `create` is set. Foreign keys on, busy
+  /// timeout 5 s. Throws NotFound, Unavailable, CorruptData.
   static Connection open(const std::filesystem::path& file, bool create);
 
-  /// Opens somebody else's file without ever changing it or its folder (interface.md §1): read-only, no PRAGMA that
-  /// writes, trusted_schema off, a hot journal refused (Unavailable, exit 4), -wal and -shm files that this open made
-  /// removed again when the connection closes and nobody else uses the database.
-  static Connection open_source(const std::filesystem::path& file);
+  /// Opens somebody else's file without ever changing it or its folder (interface.md §1):
+  /// read-only, no PRAGMA that writes, trusted_schema off, a hot journal refused (Unavailable, exit
+  /// 4), -wal and -shm files that this open made removed again when the connection closes and
+  /// nobody else uses the database.
+  static Connection open_source(const std::filesystem::path& file,
+                                std::chrono::milliseconds busy_timeout = std::chrono::seconds(5));
 
   ~Connection();
   Connection(Connection&& other) noexcept;
@@ -100,7 +106,11 @@ class Connection {
 
  private:
   explicit Connection(sqlite3* handle) : handle_(handle) {}
+  void close() noexcept;
+
   sqlite3* handle_ = nullptr;
+  std::filesystem::path
+      remove_wal_of_;  // set when our open made the -wal and -shm of a user's file
 };
 
 /// A write transaction: begun here, rolled back when the scope ends unless commit() was reached.
@@ -117,7 +127,8 @@ class Transaction {
   bool committed_ = false;
 };
 
-/// `name` as an SQL identifier: in double quotes, inner ones doubled. Throws InvalidArgument for a NUL byte.
+/// `name` as an SQL identifier: in double quotes, inner ones doubled. Throws InvalidArgument for a
+/// NUL byte.
 std::string quote_identifier(std::string_view name);
 
 }  // namespace nearlite
