@@ -32,28 +32,32 @@ struct Neighbor {
 
 struct SearchParams {
   std::size_t k = 10;
-  double recall = 0.99;  // asked share of the true neighbors; 1.0: exact
-  std::function<bool(VectorId)> filter;  // empty: all; only ids that pass are returned
-  bool index_only = false;  // do not answer exactly because it is cheaper: for tests and comparisons
+  double recall = 0.99;                       // asked share of the true neighbors; 1.0: exact
+  std::function<bool(VectorId)> filter = {};  // empty: all; only ids that pass are returned
+  bool index_only =
+      false;  // do not answer exactly because it is cheaper: for tests and comparisons
 };
 
 struct SearchResult {
   std::vector<Neighbor> neighbors;  // nearest first; equal similarity: smaller id first
-  std::string_view path = "exact";  // "exact", "annoy", "faiss": a string that lives for the whole program
-  double recall = 1.0;              // what the path promises: 1.0 or the calibrated value
-  std::size_t num_scored = 0;       // vectors whose similarity was computed
+  std::string_view path =
+      "exact";          // "exact", "annoy", "faiss": a string that lives for the whole program
+  double recall = 1.0;  // what the path promises: 1.0 or the calibrated value
+  std::size_t num_scored = 0;  // vectors whose similarity was computed
 };
 
 /// A finished, read-only nearest-neighbor index. Every method may be called from several threads.
 class VectorIndex {
  public:
   virtual ~VectorIndex() = default;
-  /// The params.k ids nearest to `query`, nearest first; fewer only if the index (or params.filter) holds fewer.
-  /// query: [dim] floats, any length above 0. Zero vectors are never returned.
-  /// Throws InvalidArgument if query.size() is not dim(), a value is not finite, the query is all zeros, or k is 0.
+  /// The params.k ids nearest to `query`, nearest first; fewer only if the index (or params.filter)
+  /// holds fewer. query: [dim] floats, any length above 0. Zero vectors are never returned. Throws
+  /// InvalidArgument if query.size() is not dim(), a value is not finite, the query is all zeros,
+  /// or k is 0.
   virtual SearchResult search(std::span<const float> query, const SearchParams& params) const = 0;
 
-  /// Writes the backend's own file to this path, whole and synced by the caller (AtomicFile). Throws Error.
+  /// Writes the backend's own file to this path, whole and synced by the caller (AtomicFile).
+  /// Throws Error.
   virtual void save(const std::filesystem::path& file) const = 0;
 
   virtual std::size_t size() const noexcept = 0;  // vectors held

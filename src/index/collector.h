@@ -1,0 +1,88 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "nearlite/index/tombstones.h"
+#include "nearlite/index/vector_index.h"
+
+namespace nearlite {
+
+/// Nearer first; equal similarity: smaller id first. The one order of all results.
+inline bool is_nearer(const Neighbor& a, const Neighbor& b) noexcept {
+  return a.similarity > b.similarity || (a.similarity == b.similarity && a.id < b.id);
+}
+
+/// The best k of what any number of parts offer. Dead and filtered ids are dropped here, inside the
+/// search, so that they never take the place of a live one. Used by one thread.
+class Collector {
+ public:
+  explicit Collector(const SearchParams& params, const Tombstones* dead = nullptr)
+      : k_(params.k),
+        filter_(params.filter ? &params.filter : nullptr),
+        dead_(dead != nullptr && !dead->empty() ? dead : nullptr) {}
+
+  /// Whether a row of this similarity could still enter: what a scan asks before anything else.
+  bool wants(float similarity) const noexcept { return similarity >= floor_; }
+
+  void offer(float similarity, VectorId id) {
+    const Neighbor neighbor{id, similarity};
+    const bool full = heap_.size() == k_;
+    if (full && !is_nearer(neighbor, heap_.front())) return;
+    if (!accepts(id)) return;
+    if (full) {
+      std::pop_heap(heap_.begin(), heap_.end(), is_nearer);
+      heap_.back() = neighbor;
+    } else {
+      heap_.push_back(neighbor);
+    }
+    std::push_heap(heap_.begin(), heap_.end(), is_nearer);
+    if (heap_.size() == k_) floor_ = heap_.front().similarity;
+  }
+
+  /// Whether an id is alive and passes the filter.
+  bool accepts(VectorId id) const {
+    return (dead_ == nullptr || !dead_->contains(id)) && (filter_ == nullptr || (*filter_)(id));
+  }
+  bool accepts_all() const noexcept { return dead_ == nullptr && filter_ == nullptr; }
+
+  std::size_t k() const noexcept { return k_; }
+  std::size_t found() const noexcept { return heap_.size(); }
+  /// The similarity of the worst of the k best, or minus infinity while there are fewer.
+  float floor() const noexcept { return floor_; }
+
+  void count_scored(std::size_t rows) noexcept { num_scored_ += rows; }
+
+  SearchResult finish() {
+    std::sort_heap(heap_.begin(), heap_.end(), is_nearer);
+    SearchResult result;
+    result.neighbors = std::move(heap_);
+    result.num_scored = num_scored_;
+    return result;
+  }
+
+ private:
+  std::size_t k_;
+  const std::function<bool(VectorId)>* filter_;
+  const Tombstones* dead_;
+  std::vector<Neighbor> heap_;  // front: the worst
+  float floor_ = -std::numeric_limits<float>::infinity();
+  std::size_t num_scored_ = 0;
+};
+
+/// Checks a query (size, finite, not all zeros, k) and scales it to length 1.
+/// Throws InvalidArgument.
+std::vector<float> unit_query(std::span<const float> query, std::size_t dim,
+                              const SearchParams& params);
+
+/// Offers every row; norms: [ids.size()]; consecutive rows start `stride` floats apart.
+void scan_rows(std::span<const float> unit_query, const float* rows, std::size_t stride,
+               std::span<const float> norms, std::span<const VectorId> ids, Collector& collector);
+
+/// The similarity that every path reports: of a unit query and a row of this length.
+float similarity_of(std::span<const float> unit_query, const float* row, float norm) noexcept;
+
+}  // namespace nearlite

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "nearlite/base/files.h"
+#include "nearlite/index/vector_index.h"
+
+namespace nearlite {
+
+class Collector;
+struct SegmentLayout;
+
+/// Whose vectors a segment holds.
+struct SegmentInfo {
+  std::string store = {};           // name of the store, at most 4,096 bytes
+  std::uint64_t generation = 0;     // of the manifest that introduces it
+  std::string model_identity = {};  // of the encoder, at most 4,096 bytes
+  std::size_t dim = 0;              // floats per vector; must be that of the rows
+};
+
+/// What the manifest should remember of a written segment, and what open() compares.
+struct SegmentDigest {
+  std::uint64_t rows = 0;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t content_hash =
+      0;  // XXH3 over the hashes of all blocks: tells every byte of the file
+  friend bool operator==(const SegmentDigest&, const SegmentDigest&) = default;
+};
+
+/// Writes the layout of docs/formats/segment-file.md; the caller commits the file.
+/// rows: ids strictly ascending, any lengths, zero vectors allowed. Throws InvalidArgument
+/// (check_rows) or Unavailable.
+SegmentDigest write_segment(AtomicFile& file, const VectorRows& rows, const SegmentInfo& info);
+/// The same, committed: the whole file or none.
+SegmentDigest write_segment(const std::filesystem::path& file, const VectorRows& rows,
+                            const SegmentInfo& info);
+
+/// What the file must be; each empty member is not compared.
+struct SegmentExpectation {
+  std::optional<std::string> store = {};
+  std::optional<std::uint64_t> generation = {};
+  std::optional<std::string> model_identity = {};
+  std::optional<std::size_t> dim = {};
+  std::optional<SegmentDigest> digest = {};
+};
+
+/// Immutable vectors in a mapped file, searched exactly. Header, footer and structure are checked
+/// at open, each block of 64 KiB when it is first touched in this process. Thread-safe. Every
+/// member that reads vectors or ids throws CorruptData, naming file and block, if what it touches
+/// is damaged.
+class Segment : public VectorIndex {
+ public:
+  /// Throws NotFound, Unavailable, or CorruptData: not a segment, damaged, cut, of a newer version,
+  /// or not what was expected.
+  static std::shared_ptr<const Segment> open(const std::filesystem::path& file,
+                                             const SegmentExpectation& expectation = {});
+  ~Segment() override;
+
+  SearchResult search(std::span<const float> query, const SearchParams& params) const override;
+  /// Copies the file.
+  void save(const std::filesystem::path& file) const override;
+  std::size_t size() const noexcept override;
+  std::size_t dim() const noexcept override;
+  Metric metric() const noexcept override { return Metric::kCosine; }
+
+  const SegmentInfo& info() const noexcept;
+  const SegmentDigest& digest() const noexcept;
+  const std::filesystem::path& file() const noexcept { return file_; }
+
+  /// All ids and vectors, verified now. The view lives as long as the segment.
+  VectorRows rows() const;
+  /// Where an id stands, if it is here.
+  std::optional<std::size_t> position_of(VectorId id) const;
+  /// The vector at a position below size(), bit for bit as written: [dim] floats.
+  std::span<const float> vector_at(std::size_t position) const;
+  /// Verifies every block that was not verified yet.
+  void verify() const;
+
+  /// Bytes that one exact search reads, for the planner.
+  std::uint64_t scan_bytes() const noexcept;
+  /// Offers the best rows to a collector (private header collector.h): for snapshots.
+  void collect(std::span<const float> unit_query, Collector& collector) const;
+
+ private:
+  Segment(std::filesystem::path file, MappedFile mapped, std::unique_ptr<SegmentLayout> layout);
+  void verify_range(std::uint64_t offset, std::uint64_t bytes) const;
+
+  std::filesystem::path file_;
+  MappedFile mapped_;
+  std::unique_ptr<SegmentLayout> layout_;
+  std::unique_ptr<std::atomic<bool>[]> verified_;  // one per block; set once its hash was right
+};
+
+}  // namespace nearlite
