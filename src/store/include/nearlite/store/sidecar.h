@@ -1,0 +1,217 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nearlite/base/clock.h"
+#include "nearlite/store/connection.h"
+
+namespace nearlite {
+
+/// What makes vectors of one store comparable and current: a row of the table `model`.
+struct ModelGeneration {
+  std::int64_t id = 0;
+  std::string name{};
+  std::string identity{};  // equal: the same vectors for the same text
+  std::size_t dim = 0;
+  std::string text_template{};
+  int embedding_version = 1;
+};
+
+enum class RecordState { kEmbedded, kSkipped, kBlocked, kEmpty };
+
+/// Names a source row: key space, source table ("" for a store's first one) and key as JSON.
+struct SourceKey {
+  std::string_view store{};
+  std::string_view table{};
+  std::string_view key{};
+};
+
+/// What the sidecar knows of one source row.
+struct StoredRecord {
+  std::int64_t id = 0;
+  std::string table{};
+  std::string key{};
+  std::int64_t model = 0;  // ModelGeneration::id; 0: none was known
+  RecordState state = RecordState::kEmbedded;
+  std::string reason{};
+  std::uint64_t text_hash = 0;
+  std::string rules_version{};
+  std::string governed_text{};  // what was embedded, if governance redacted the text
+  bool damaged = false;         // a stored vector failed its checksum
+};
+
+struct PassageWrite {
+  std::size_t text_begin = 0;  // bytes of the text
+  std::size_t text_end = 0;
+  std::uint64_t text_hash = 0;
+  std::span<const float> vector{};
+};
+
+/// A record with all its vectors: replaces what was there.
+struct RecordWrite {
+  SourceKey key{};
+  std::int64_t model = 0;
+  RecordState state = RecordState::kEmbedded;
+  std::string reason{};
+  std::uint64_t text_hash = 0;
+  std::string kind{};
+  std::string source_id{};
+  std::string last_updated{};
+  std::string decision{};  // of governance: allow, redact, quarantine, block
+  std::string rules_version{};
+  std::string governed_text{};
+  std::vector<PassageWrite> passages{};
+};
+
+/// One stored vector while it is scanned; valid during the callback.
+struct VectorRow {
+  std::int64_t slot = 0;
+  std::int64_t record = 0;
+  std::span<const float> values{};
+  bool intact = true;  // checksum and size fit
+};
+
+/// Where a slot leads.
+struct SlotInfo {
+  std::int64_t slot = 0;
+  std::string store{};
+  std::string table{};
+  std::string key{};
+  std::size_t passage = 0;
+  std::size_t text_begin = 0;
+  std::size_t text_end = 0;
+  std::uint64_t record_text_hash = 0;
+  std::string governed_text{};
+};
+
+/// A record as the companion JSON shows it.
+struct RecordEntry {
+  std::string store{};
+  std::string table{};
+  std::string key{};
+  RecordState state = RecordState::kEmbedded;
+  std::string reason{};
+  std::string kind{};
+  std::string source_id{};
+  std::string last_updated{};
+  std::string embedded_at{};
+  int embedding_version = 1;
+  std::vector<std::uint64_t> passage_hashes{};
+};
+
+/// A derived file that the sidecar vouches for: a row of the table `manifest`.
+struct DerivedFile {
+  std::string store{};  // "" for files that hold all stores of the sidecar
+  std::string kind{};   // "segment", "index", "metadata"
+  std::string file{};   // name inside the folder of the sidecar
+  std::uint64_t bytes = 0;
+  std::string sha256{};
+  std::uint64_t xxh3 = 0;
+  std::int64_t generation = 0;
+  std::int64_t last_slot = 0;    // it holds the live slots up to this one
+  std::int64_t last_change = 0;  // and knows the removals up to this one
+  std::int64_t count = 0;        // vectors in it
+  std::string model_identity{};
+  std::string backend{};
+  std::string calibration{};  // JSON
+};
+
+/// A slot that is not live any more while a derived file may still hold it.
+struct Removal {
+  std::int64_t change = 0;  // ascending
+  std::int64_t slot = 0;
+};
+
+struct SidecarOptions {
+  bool create = false;
+  // Owner, group and mode of a new file are taken from this one, if set.
+  std::filesystem::path like{};
+  const Clock* clock = nullptr;  // default: system_clock()
+};
+
+/// The truth about vectors: a SQLite file beside the index (docs/formats/sidecar.md). A file that
+/// is not ours is never written to. Commits are durable (synchronous FULL). One thread at a time.
+class Sidecar {
+ public:
+  /// Throws NotFound (no file and not `create`), CorruptData (foreign, newer, damaged),
+  /// Unavailable, StoreError.
+  explicit Sidecar(std::filesystem::path file, const SidecarOptions& options = {});
+  ~Sidecar();
+  Sidecar(const Sidecar&) = delete;
+  Sidecar& operator=(const Sidecar&) = delete;
+
+  const std::filesystem::path& file() const noexcept;
+  /// Every write below belongs into one.
+  Transaction begin();
+  /// Changes when another connection wrote.
+  std::int64_t data_version();
+
+  // Models.
+  std::int64_t put_model(std::string_view store,
+                         const ModelGeneration& model);         // finds or adds; the id
+  std::vector<ModelGeneration> models(std::string_view store);  // oldest first
+  std::vector<std::string> stores();
+
+  // Records and vectors.
+  std::optional<StoredRecord> find_record(const SourceKey& key);
+  std::vector<std::int64_t> put_record(const RecordWrite& record);  // the new slots
+  /// The slots that were removed; nothing if there was no such record.
+  std::optional<std::vector<std::int64_t>> remove_record(const SourceKey& key);
+  void for_each_record(std::string_view store,
+                       const std::function<void(const StoredRecord&)>& visit);
+  std::size_t count_records(std::string_view store, RecordState state);
+  /// Every vector of the store ("": of all) with this model identity and a slot in (after, up_to],
+  /// ascending.
+  void scan_vectors(std::string_view store, std::string_view model_identity, std::int64_t after,
+                    std::int64_t up_to, const std::function<void(const VectorRow&)>& visit);
+  std::optional<SlotInfo> find_slot(std::int64_t slot);
+  void for_each_slot(std::string_view store, std::string_view model_identity,
+                     const std::function<void(const SlotInfo&)>& visit);
+  /// By record; the passages of each are in passage_hashes.
+  void for_each_entry(const std::function<void(const RecordEntry&)>& visit);
+  std::vector<std::int64_t> slots_of(const SourceKey& key);
+  /// Throws CorruptData if the checksum does not fit.
+  std::optional<std::vector<float>> vector_of(const SourceKey& key, std::size_t passage = 0);
+  void mark_damaged(std::span<const std::int64_t> slots);
+  std::int64_t last_slot();
+
+  // Derived files.
+  std::vector<Removal> removals(std::string_view store, std::int64_t after_change);
+  std::int64_t last_change();
+  std::optional<DerivedFile> derived_file(std::string_view store, std::string_view kind);
+  std::vector<DerivedFile> derived_files();
+  void put_derived_file(const DerivedFile& file);
+  void remove_derived_file(std::string_view store, std::string_view kind);
+  /// Forgets the removals that no file of the manifest needs.
+  void prune_removals();
+  std::int64_t next_generation();
+
+  // Small facts by name; store "" for those of the whole file.
+  std::optional<std::string> fact(std::string_view store, std::string_view name);
+  void set_fact(std::string_view store, std::string_view name, std::string_view value);
+  void remove_fact(std::string_view store, std::string_view name);
+
+  /// SQLite's own check: "ok", or what is wrong.
+  std::string quick_check();
+  std::uint64_t size_bytes() const;  // with its -wal file
+  const Clock& clock() const noexcept;
+  Connection& connection() noexcept;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+std::string_view record_state_name(RecordState state);
+
+}  // namespace nearlite

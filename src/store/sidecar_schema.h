@@ -1,0 +1,42 @@
+#pragma once
+
+namespace nearlite {
+
+constexpr int kSidecarApplicationId = 0x6e6c7465;  // 'nlte'
+constexpr int kSidecarSchema = 1;
+
+// Every table and column is described in docs/formats/sidecar.md. Small columns stand before the
+// large ones, so that reading them does not load overflow pages.
+constexpr char kSidecarTables[] = R"(
+CREATE TABLE model(
+  id INTEGER PRIMARY KEY, store TEXT NOT NULL, identity TEXT NOT NULL, dim INTEGER NOT NULL CHECK(dim > 0),
+  text_template TEXT NOT NULL, embedding_version INTEGER NOT NULL, name TEXT NOT NULL, created_at TEXT NOT NULL,
+  UNIQUE(store, identity, dim, text_template, embedding_version));
+CREATE TABLE record(
+  id INTEGER PRIMARY KEY, store TEXT NOT NULL, source_table TEXT NOT NULL, record_key TEXT NOT NULL,
+  model INTEGER REFERENCES model(id), state TEXT NOT NULL CHECK(state IN ('embedded','skipped','blocked','empty')),
+  text_hash INTEGER NOT NULL, kind TEXT NOT NULL, source_id TEXT NOT NULL, last_updated TEXT NOT NULL,
+  reason TEXT NOT NULL, decision TEXT NOT NULL, rules_version TEXT NOT NULL, written_at TEXT NOT NULL,
+  governed_text TEXT,
+  UNIQUE(store, source_table, record_key, model));
+CREATE INDEX record_by_state ON record(store, state);
+CREATE TABLE vector(
+  slot INTEGER PRIMARY KEY AUTOINCREMENT, record INTEGER NOT NULL REFERENCES record(id), passage INTEGER NOT NULL,
+  text_begin INTEGER NOT NULL, text_end INTEGER NOT NULL, text_hash INTEGER NOT NULL, created_at TEXT NOT NULL,
+  checksum INTEGER NOT NULL, vector BLOB NOT NULL,
+  UNIQUE(record, passage));
+CREATE TABLE removal(change INTEGER PRIMARY KEY AUTOINCREMENT, store TEXT NOT NULL, slot INTEGER NOT NULL);
+CREATE TABLE damaged(slot INTEGER PRIMARY KEY, record INTEGER NOT NULL, found_at TEXT NOT NULL);
+CREATE INDEX damaged_by_record ON damaged(record);
+CREATE TABLE manifest(
+  store TEXT NOT NULL, kind TEXT NOT NULL, file TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
+  xxh3 INTEGER NOT NULL, generation INTEGER NOT NULL, last_slot INTEGER NOT NULL, last_change INTEGER NOT NULL,
+  count INTEGER NOT NULL, model_identity TEXT NOT NULL, backend TEXT NOT NULL, calibration TEXT NOT NULL,
+  created_at TEXT NOT NULL, PRIMARY KEY(store, kind)) WITHOUT ROWID;
+CREATE TABLE fact(store TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(store, name)) WITHOUT ROWID;
+CREATE TABLE lease(
+  store TEXT PRIMARY KEY, token TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL, process_start INTEGER NOT NULL,
+  started_at TEXT NOT NULL, heartbeat_at TEXT NOT NULL) WITHOUT ROWID;
+)";
+
+}  // namespace nearlite
