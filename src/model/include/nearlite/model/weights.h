@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nearlite/base/files.h"
+
+namespace nearlite {
+
+enum class TensorType { kF32, kF16, kBf16 };
+
+/// A tensor inside a mapped weight file; the bytes are not aligned to anything.
+struct TensorView {
+  TensorType type = TensorType::kF32;
+  std::vector<std::size_t> shape;
+  std::span<const std::byte> bytes;
+};
+
+/// The tensors of one safetensors file, checked before the first is looked at: the header is at
+/// most 16 MiB, strict JSON without duplicate names, and the tensors lie in the file without gap or
+/// overlap. Tensors of other types than F32, F16 and BF16 (position ids, for example) are left out.
+/// Source: the format's own description, github.com/huggingface/safetensors.
+class SafetensorsFile {
+ public:
+  /// Throws NotFound, Unavailable, or CorruptData that says what is wrong with which tensor.
+  explicit SafetensorsFile(const std::filesystem::path& file);
+
+  const std::map<std::string, TensorView>& tensors() const noexcept { return tensors_; }
+  const std::filesystem::path& path() const noexcept { return path_; }
+  /// Lets the kernel take the pages back; they are read again when needed.
+  void release_pages() const noexcept;
+
+ private:
+  std::filesystem::path path_;
+  MappedFile file_;
+  std::map<std::string, TensorView> tensors_;
+};
+
+/// All tensors of a model: one model.safetensors, or the shards that model.safetensors.index.json
+/// names. Const use is safe from several threads; the files stay mapped while the object lives.
+class Weights {
+ public:
+  /// Throws NotFound if the folder has no weights that can be read, CorruptData if they are
+  /// damaged.
+  explicit Weights(const std::filesystem::path& folder);
+
+  /// The names of the weight files in a folder, relative to it, shards included; empty if there are
+  /// none.
+  static std::vector<std::string> file_names(const std::filesystem::path& folder);
+
+  bool has(const std::string& name) const { return tensors_.contains(name); }
+  /// The tensor as floats, row-major. Throws CorruptData if it is missing, has another shape, or
+  /// holds a NaN or infinity.
+  std::vector<float> read(const std::string& name, const std::vector<std::size_t>& shape) const;
+  /// The same without a copy, if the file has it as aligned F32; else nothing. Valid while this
+  /// object lives.
+  std::optional<std::span<const float>> view(const std::string& name,
+                                             const std::vector<std::size_t>& shape) const;
+  /// The shape of a tensor. Throws CorruptData if it is missing.
+  const std::vector<std::size_t>& shape(const std::string& name) const;
+  void release_pages() const noexcept;
+
+ private:
+  const TensorView& checked(const std::string& name, const std::vector<std::size_t>& shape) const;
+
+  std::filesystem::path folder_;
+  std::vector<std::unique_ptr<const SafetensorsFile>> files_;
+  std::map<std::string, const TensorView*> tensors_;
+};
+
+/// "[384, 1536]", for messages.
+std::string shape_text(const std::vector<std::size_t>& shape);
+
+}  // namespace nearlite

@@ -1,0 +1,10 @@
+#define NEARLITE_KERNEL_LANES 16
+#define NEARLITE_GEMM_ROWS 8
+#define NEARLITE_GEMM_VECTORS 3
+#define NEARLITE_ATTENTION_ROWS 8
+#define NEARLITE_ATTENTION_VECTORS 2
+#include "kernels_impl.h"
+
+namespace nearlite {
+const Kernels kAvx512Kernels = make_kernels("avx512");
+}

@@ -1,0 +1,400 @@
+// The kernels, written once over a vector of NEARLITE_KERNEL_LANES floats. Included by one file per
+// instruction set, which sets the register block sizes too. Everything has internal linkage and
+// nothing of the standard library is called: a function shared with other files could be linked in
+// its AVX-512 form and run on a processor without it.
+//
+// The vectors are the compiler's own (GCC and Clang vector extensions); products and sums are
+// contracted to fused multiply-adds where the instruction set has them.
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels.h"
+
+namespace nearlite {
+namespace {
+
+constexpr std::size_t kLanes = NEARLITE_KERNEL_LANES;
+using Vec = float __attribute__((vector_size(kLanes * sizeof(float))));
+using VecInt = std::int32_t __attribute__((vector_size(kLanes * sizeof(float))));
+using VecUnaligned =
+    float __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
+
+#define NEARLITE_INLINE inline __attribute__((always_inline))
+
+NEARLITE_INLINE Vec load(const float* from) { return *reinterpret_cast<const VecUnaligned*>(from); }
+NEARLITE_INLINE void store(float* to, Vec value) { *reinterpret_cast<VecUnaligned*>(to) = value; }
+NEARLITE_INLINE Vec splat(float value) { return Vec{} + value; }
+NEARLITE_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+NEARLITE_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
+NEARLITE_INLINE Vec magnitude(Vec a) {
+  return reinterpret_cast<Vec>(reinterpret_cast<VecInt>(a) & 0x7fffffff);
+}
+
+NEARLITE_INLINE float sum_lanes(Vec value) {
+  float lanes[kLanes];
+  store(lanes, value);
+  for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
+    for (std::size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
+NEARLITE_INLINE float largest_lane(Vec value) {
+  float lanes[kLanes];
+  store(lanes, value);
+  float best = lanes[0];
+  for (std::size_t i = 1; i < kLanes; ++i) best = lanes[i] > best ? lanes[i] : best;
+  return best;
+}
+
+/// The first `count` floats, the other lanes `fill`.
+NEARLITE_INLINE Vec load_part(const float* from, std::size_t count, float fill) {
+  float lanes[kLanes];
+  for (std::size_t i = 0; i < kLanes; ++i) lanes[i] = i < count ? from[i] : fill;
+  return load(lanes);
+}
+
+NEARLITE_INLINE void store_part(float* to, Vec value, std::size_t count) {
+  float lanes[kLanes];
+  store(lanes, value);
+  for (std::size_t i = 0; i < count; ++i) to[i] = lanes[i];
+}
+
+/// 2^(whole + fraction) for fraction in [-0.5, 0.5] and shifted = whole + 1.5 * 2^23 (so that the
+/// low bits of its pattern are the integer). Relative error 2e-9 before rounding.
+NEARLITE_INLINE Vec exp2_of_parts(Vec shifted, Vec fraction) {
+  Vec power = splat(0.00015345742576755583F);
+  power = power * fraction + 0.0013399928575381637F;
+  power = power * fraction + 0.009618489071726799F;
+  power = power * fraction + 0.05550328642129898F;
+  power = power * fraction + 0.24022646248340607F;
+  power = power * fraction + 0.6931471824645996F;
+  power = power * fraction + 1.0F;
+  const VecInt exponent = (reinterpret_cast<VecInt>(shifted) + 127) << 23;
+  return power * reinterpret_cast<Vec>(exponent);
+}
+
+constexpr float kRoundToInteger =
+    12582912.0F;  // 1.5 * 2^23: adding it leaves no bits for a fraction
+
+/// e^x for x <= 0; what is below 2^-126 becomes about that.
+NEARLITE_INLINE Vec exp_of_negative(Vec x) {
+  constexpr float kLog2E = 1.44269502162933349609375F;
+  constexpr float kLog2ERest = 1.92596299112661746887e-8F;  // log2(e) - kLog2E
+  x = larger(x, splat(-87.0F));
+  const Vec shifted = x * kLog2E + kRoundToInteger;
+  const Vec whole = shifted - kRoundToInteger;
+  const Vec fraction = (x * kLog2E - whole) + x * kLog2ERest;
+  return exp2_of_parts(shifted, fraction);
+}
+
+/// 2^-y for y in [0, 120].
+NEARLITE_INLINE Vec exp2_of_minus(Vec y) {
+  const Vec shifted = kRoundToInteger - y;
+  const Vec fraction = (kRoundToInteger - shifted) - y;
+  return exp2_of_parts(shifted, fraction);
+}
+
+/// x * Phi(x). The polynomial is -log2(Phi(-z)) on [0, 6], fitted so that the error of z * Phi(-z)
+/// is at most 8e-9 (weighted least squares on Chebyshev polynomials, Lawson's reweighting); beyond
+/// 6 the value is below 6e-9.
+NEARLITE_INLINE Vec gelu_erf_of(Vec x) {
+  const Vec z = smaller(magnitude(x), splat(6.0F));
+  Vec bits = splat(1.800285758690734e-06F);
+  bits = bits * z + -2.663585837581195e-05F;
+  bits = bits * z + 0.00012340497050900012F;
+  bits = bits * z + 0.00029616462416015565F;
+  bits = bits * z + -0.007286258041858673F;
+  bits = bits * z + 0.05266717076301575F;
+  bits = bits * z + 0.4591412842273712F;
+  bits = bits * z + 1.1511163711547852F;
+  bits = bits * z + 0.9999995231628418F;
+  const Vec tail = exp2_of_minus(bits);
+  return x * (x < splat(0.0F) ? tail : 1.0F - tail);
+}
+
+/// 0.5 x (1 + tanh(u)) = x / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3).
+NEARLITE_INLINE Vec gelu_tanh_of(Vec x) {
+  const Vec u2 = x * (x * x * 0.0713548162726009F + 1.5957691216057308F);
+  const Vec small = exp_of_negative(-magnitude(u2));  // e^-|2u|
+  const Vec sigmoid_of_magnitude = 1.0F / (1.0F + small);
+  return x * (u2 < splat(0.0F) ? small * sigmoid_of_magnitude : sigmoid_of_magnitude);
+}
+
+NEARLITE_INLINE Vec relu_of(Vec x) { return larger(x, splat(0.0F)); }
+
+template <typename Function>
+NEARLITE_INLINE void for_each_vector(float* values, std::size_t count, Function function) {
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(values + i, function(load(values + i)));
+  if (i < count) {
+    store_part(values + i, function(load_part(values + i, count - i, 0.0F)), count - i);
+  }
+}
+
+void gelu_erf(float* values, std::size_t count) noexcept {
+  for_each_vector(values, count, [](Vec x) { return gelu_erf_of(x); });
+}
+void gelu_tanh(float* values, std::size_t count) noexcept {
+  for_each_vector(values, count, [](Vec x) { return gelu_tanh_of(x); });
+}
+void relu(float* values, std::size_t count) noexcept {
+  for_each_vector(values, count, [](Vec x) { return relu_of(x); });
+}
+
+void add_layer_norm(float* target, const float* added, const float* gamma, const float* beta,
+                    float epsilon, std::size_t rows, std::size_t dim) noexcept {
+  const std::size_t whole = dim / kLanes * kLanes;
+  const std::size_t rest = dim - whole;
+  for (std::size_t row = 0; row < rows; ++row) {
+    float* x = target + row * dim;
+    const float* y = added + row * dim;
+    Vec sum{};
+    for (std::size_t i = 0; i < whole; i += kLanes) {
+      const Vec value = load(x + i) + load(y + i);
+      store(x + i, value);
+      sum += value;
+    }
+    for (std::size_t i = whole; i < dim; ++i) x[i] += y[i];
+    if (rest > 0) sum += load_part(x + whole, rest, 0.0F);
+    const float mean = sum_lanes(sum) / static_cast<float>(dim);
+    Vec squares{};
+    for (std::size_t i = 0; i < whole; i += kLanes) {
+      const Vec deviation = load(x + i) - mean;
+      squares += deviation * deviation;
+    }
+    if (rest > 0) {
+      const Vec deviation = load_part(x + whole, rest, mean) - mean;
+      squares += deviation * deviation;
+    }
+    const float variance = sum_lanes(squares) / static_cast<float>(dim);
+    const float scale = 1.0F / __builtin_sqrtf(variance + epsilon);
+    for (std::size_t i = 0; i < whole; i += kLanes) {
+      store(x + i, (load(x + i) - mean) * scale * load(gamma + i) + load(beta + i));
+    }
+    for (std::size_t i = whole; i < dim; ++i) x[i] = (x[i] - mean) * scale * gamma[i] + beta[i];
+  }
+}
+
+// ---- matrix product
+// -------------------------------------------------------------------------------------------------
+
+constexpr std::size_t kGemmRows = NEARLITE_GEMM_ROWS;
+constexpr std::size_t kGemmVectors = NEARLITE_GEMM_VECTORS;
+constexpr std::size_t kPanelColumns = kGemmVectors * kLanes;
+
+/// Rows x kPanelColumns of the result, kept in registers over the whole inner dimension: one order
+/// of summation for every number of rows.
+template <std::size_t Rows>
+void gemm_tile(const float* panel, const float* bias, std::size_t in, const float* source,
+               float* target, std::size_t target_stride, std::size_t columns) noexcept {
+  Vec sums[Rows][kGemmVectors] = {};
+  for (std::size_t k = 0; k < in; ++k) {
+    Vec weights[kGemmVectors];
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < kGemmVectors; ++v) {
+      weights[v] = load(panel + k * kPanelColumns + v * kLanes);
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < Rows; ++r) {
+      const Vec factor = splat(source[r * in + k]);
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < kGemmVectors; ++v) sums[r][v] += factor * weights[v];
+    }
+  }
+#pragma GCC unroll 8
+  for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < kGemmVectors; ++v) {
+      const Vec value = sums[r][v] + load(bias + v * kLanes);
+      float* to = target + r * target_stride + v * kLanes;
+      if ((v + 1) * kLanes <= columns) {
+        store(to, value);
+      } else if (v * kLanes < columns) {
+        store_part(to, value, columns - v * kLanes);
+      }
+    }
+  }
+}
+
+template <std::size_t Rows>
+void gemm_rest(std::size_t rows, const float* panel, const float* bias, std::size_t in,
+               const float* source, float* target, std::size_t target_stride,
+               std::size_t columns) noexcept {
+  if constexpr (Rows > 0) {
+    if (rows == Rows) {
+      gemm_tile<Rows>(panel, bias, in, source, target, target_stride, columns);
+    } else {
+      gemm_rest<Rows - 1>(rows, panel, bias, in, source, target, target_stride, columns);
+    }
+  }
+}
+
+void gemm(const PackedGemm& weights, std::size_t rows, const float* source,
+          float* target) noexcept {
+  for (std::size_t first = 0; first < weights.out; first += kPanelColumns) {
+    const float* panel = weights.panels + first * weights.in;
+    const std::size_t columns =
+        weights.out - first < kPanelColumns ? weights.out - first : kPanelColumns;
+    std::size_t row = 0;
+    for (; row + kGemmRows <= rows; row += kGemmRows) {
+      gemm_tile<kGemmRows>(panel, weights.bias + first, weights.in, source + row * weights.in,
+                           target + row * weights.out + first, weights.out, columns);
+    }
+    gemm_rest<kGemmRows - 1>(rows - row, panel, weights.bias + first, weights.in,
+                             source + row * weights.in, target + row * weights.out + first,
+                             weights.out, columns);
+  }
+}
+
+// ---- attention
+// ------------------------------------------------------------------------------------------------------
+
+constexpr std::size_t kQueryRows = NEARLITE_ATTENTION_ROWS;
+constexpr std::size_t kBlockVectors = NEARLITE_ATTENTION_VECTORS;
+constexpr std::size_t kBlockLanes = kBlockVectors * kLanes;
+
+/// What all query rows of a head share: keys transposed and values padded, so that the inner loops
+/// read whole vectors.
+struct HeadBlocks {
+  const float* keys;    // [head_dim][padded_tokens]
+  const float* values;  // [num_tokens][padded_dim]
+  float* weights;       // [kQueryRows][padded_tokens]
+  std::size_t padded_tokens;
+  std::size_t padded_dim;
+};
+
+template <std::size_t Rows>
+NEARLITE_INLINE void scores_of_rows(const AttentionHead& head, const HeadBlocks& blocks,
+                                    const float* query) {
+  for (std::size_t first = 0; first < blocks.padded_tokens; first += kBlockLanes) {
+    Vec sums[Rows][kBlockVectors] = {};
+    for (std::size_t d = 0; d < head.head_dim; ++d) {
+      const float* keys = blocks.keys + d * blocks.padded_tokens + first;
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < Rows; ++r) {
+        const Vec factor = splat(query[r * head.qkv_stride + d]);
+#pragma GCC unroll 2
+        for (std::size_t v = 0; v < kBlockVectors; ++v) {
+          sums[r][v] += factor * load(keys + v * kLanes);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (std::size_t v = 0; v < kBlockVectors; ++v) {
+        store(blocks.weights + r * blocks.padded_tokens + first + v * kLanes, sums[r][v]);
+      }
+    }
+  }
+}
+
+/// Turns one row of scores into weights that are not yet divided by their sum, which is returned.
+NEARLITE_INLINE float softmax_row(float* scores, std::size_t num_tokens,
+                                  std::size_t padded_tokens) {
+  for (std::size_t i = num_tokens; i < padded_tokens; ++i) scores[i] = scores[0];  // no new maximum
+  Vec largest = load(scores);
+  for (std::size_t i = kLanes; i < padded_tokens; i += kLanes) {
+    largest = larger(largest, load(scores + i));
+  }
+  const float maximum = largest_lane(largest);
+  Vec sum{};
+  const std::size_t whole = num_tokens / kLanes * kLanes;
+  for (std::size_t i = 0; i < whole; i += kLanes) {
+    const Vec weight = exp_of_negative(load(scores + i) - maximum);
+    store(scores + i, weight);
+    sum += weight;
+  }
+  if (whole < num_tokens) {
+    store(scores + whole, exp_of_negative(load(scores + whole) - maximum));
+    sum += load_part(scores + whole, num_tokens - whole, 0.0F);
+  }
+  return sum_lanes(sum);
+}
+
+template <std::size_t Rows>
+NEARLITE_INLINE void mix_values(const AttentionHead& head, const HeadBlocks& blocks,
+                                const float* scale, float* output) {
+  for (std::size_t first = 0; first < blocks.padded_dim; first += kBlockLanes) {
+    Vec sums[Rows][kBlockVectors] = {};
+    for (std::size_t k = 0; k < head.num_tokens; ++k) {
+      const float* values = blocks.values + k * blocks.padded_dim + first;
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < Rows; ++r) {
+        const Vec factor = splat(blocks.weights[r * blocks.padded_tokens + k]);
+#pragma GCC unroll 2
+        for (std::size_t v = 0; v < kBlockVectors; ++v) {
+          sums[r][v] += factor * load(values + v * kLanes);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (std::size_t v = 0; v < kBlockVectors; ++v) {
+        const std::size_t at = first + v * kLanes;
+        if (at >= head.head_dim) continue;
+        float* to = output + r * head.output_stride + at;
+        const Vec value = sums[r][v] * scale[r];
+        if (at + kLanes <= head.head_dim) {
+          store(to, value);
+        } else {
+          store_part(to, value, head.head_dim - at);
+        }
+      }
+    }
+  }
+}
+
+template <std::size_t Rows>
+void attend_rows(const AttentionHead& head, const HeadBlocks& blocks, std::size_t row) noexcept {
+  scores_of_rows<Rows>(head, blocks, head.query + row * head.qkv_stride);
+  float scale[Rows];
+  for (std::size_t r = 0; r < Rows; ++r) {
+    scale[r] = 1.0F / softmax_row(blocks.weights + r * blocks.padded_tokens, head.num_tokens,
+                                  blocks.padded_tokens);
+  }
+  mix_values<Rows>(head, blocks, scale, head.output + row * head.output_stride);
+}
+
+void attention(const AttentionHead& head) noexcept {
+  const std::size_t padded_tokens = (head.num_tokens + kBlockLanes - 1) / kBlockLanes * kBlockLanes;
+  const std::size_t padded_dim = (head.head_dim + kBlockLanes - 1) / kBlockLanes * kBlockLanes;
+  float* keys = head.scratch;
+  float* values = keys + head.head_dim * padded_tokens;
+  float* weights = values + padded_tokens * padded_dim;
+  for (std::size_t k = 0; k < head.num_tokens; ++k) {
+    const float* key = head.key + k * head.qkv_stride;
+    const float* value = head.value + k * head.qkv_stride;
+    for (std::size_t d = 0; d < head.head_dim; ++d) keys[d * padded_tokens + k] = key[d];
+    for (std::size_t d = 0; d < head.head_dim; ++d) values[k * padded_dim + d] = value[d];
+    for (std::size_t d = head.head_dim; d < padded_dim; ++d) values[k * padded_dim + d] = 0.0F;
+  }
+  for (std::size_t d = 0; d < head.head_dim; ++d) {
+    for (std::size_t k = head.num_tokens; k < padded_tokens; ++k) {
+      keys[d * padded_tokens + k] = 0.0F;
+    }
+  }
+  const HeadBlocks blocks{keys, values, weights, padded_tokens, padded_dim};
+  std::size_t row = 0;
+  for (; row + kQueryRows <= head.num_tokens; row += kQueryRows) {
+    attend_rows<kQueryRows>(head, blocks, row);
+  }
+  for (; row + 2 <= head.num_tokens; row += 2) attend_rows<2>(head, blocks, row);
+  for (; row < head.num_tokens; ++row) attend_rows<1>(head, blocks, row);
+}
+
+constexpr Kernels make_kernels(const char* name) {
+  return {.name = name,
+          .panel_columns = kPanelColumns,
+          .gemm = gemm,
+          .gelu_erf = gelu_erf,
+          .gelu_tanh = gelu_tanh,
+          .relu = relu,
+          .add_layer_norm = add_layer_norm,
+          .attention = attention};
+}
+
+}  // namespace
+}  // namespace nearlite

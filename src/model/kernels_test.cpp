@@ -1,0 +1,189 @@
+#include "kernels.h"
+
+#include <gtest/gtest.h>
+#include <xmmintrin.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "nearlite/base/cpu.h"
+
+namespace nearlite {
+namespace {
+
+std::vector<float> random_floats(std::size_t count, float deviation, unsigned seed = 1) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0F, deviation);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+/// Every instruction set that this processor has, judged by plain double precision.
+class EveryInstructionSet : public testing::TestWithParam<const Kernels*> {
+ protected:
+  void SetUp() override {
+    if (std::string_view(GetParam()->name) == "avx512" && !__builtin_cpu_supports("avx512bw")) {
+      GTEST_SKIP() << "this processor has no AVX-512";
+    }
+    if (std::string_view(GetParam()->name) == "avx2" && !__builtin_cpu_supports("avx2")) {
+      GTEST_SKIP() << "this processor has no AVX2";
+    }
+  }
+  const Kernels& kernels() const { return *GetParam(); }
+};
+
+TEST_P(EveryInstructionSet, GeluAgreesWithTheErrorFunction) {
+  std::vector<float> values;
+  for (int i = -120'000; i <= 120'003; ++i) values.push_back(static_cast<float>(i) * 1e-4F);
+  values.insert(values.end(), {-1e4F, -100.0F, 100.0F, 1e4F, 0.0F, -0.0F});
+  const std::vector<float> before = values;
+  kernels().gelu_erf(values.data(), values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double x = before[i];
+    const double expected = 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    ASSERT_NEAR(values[i], expected, 5e-8 + 1.2e-7 * std::abs(expected) + 1e-9 * std::abs(x)) << x;
+  }
+}
+
+TEST_P(EveryInstructionSet, TanhGeluAgreesWithItsDefinition) {
+  std::vector<float> values;
+  for (int i = -9'000; i <= 9'005; ++i) values.push_back(static_cast<float>(i) * 1e-3F);
+  const std::vector<float> before = values;
+  kernels().gelu_tanh(values.data(), values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double x = before[i];
+    const double u = std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
+    const double expected = 0.5 * x * (1 + std::tanh(u));
+    ASSERT_NEAR(values[i], expected, 1e-6) << x;
+  }
+}
+
+TEST_P(EveryInstructionSet, ReluKeepsWhatIsPositive) {
+  std::vector<float> values = random_floats(37, 1.0F);
+  const std::vector<float> before = values;
+  kernels().relu(values.data(), values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    EXPECT_EQ(values[i], before[i] > 0 ? before[i] : 0.0F);
+  }
+}
+
+TEST_P(EveryInstructionSet, LayerNormAgreesWithItsDefinitionForEveryWidth) {
+  for (const std::size_t dim : {1, 5, 16, 24, 33, 384, 771}) {
+    const std::size_t rows = 3;
+    std::vector<float> x = random_floats(rows * dim, 3.0F);
+    for (float& value : x) value += 1000.0F;  // a large mean: one-pass variance would be noise
+    const std::vector<float> before = x;
+    const std::vector<float> added = random_floats(rows * dim, 1.0F, 2);
+    const std::vector<float> gamma = random_floats(dim, 1.0F, 3);
+    const std::vector<float> beta = random_floats(dim, 1.0F, 4);
+    kernels().add_layer_norm(x.data(), added.data(), gamma.data(), beta.data(), 1e-12F, rows, dim);
+    for (std::size_t row = 0; row < rows; ++row) {
+      std::vector<double> sum(dim);
+      double mean = 0;
+      for (std::size_t i = 0; i < dim; ++i) {
+        sum[i] = static_cast<double>(before[row * dim + i] + added[row * dim + i]);
+        mean += sum[i] / static_cast<double>(dim);
+      }
+      double variance = 0;
+      for (const double value : sum) {
+        variance += (value - mean) * (value - mean) / static_cast<double>(dim);
+      }
+      for (std::size_t i = 0; i < dim; ++i) {
+        const double expected =
+            (sum[i] - mean) / std::sqrt(variance + 1e-12) * static_cast<double>(gamma[i]) +
+            static_cast<double>(beta[i]);
+        // One float differs from itself by nothing: the deviation is exactly zero.
+        const double tolerance = dim == 1 ? 0.0 : 2e-3;
+        EXPECT_NEAR(x[row * dim + i], expected, tolerance) << dim << " " << i;
+      }
+    }
+  }
+}
+
+TEST_P(EveryInstructionSet, AttentionAgreesWithItsDefinitionForEveryLength) {
+  for (const std::size_t head_dim : {8, 20, 32, 64}) {
+    for (const std::size_t tokens : {1, 2, 3, 7, 8, 15, 16, 17, 33, 64, 130}) {
+      const std::size_t stride = 3 * head_dim + 5;
+      const std::vector<float> qkv = random_floats(tokens * stride, 1.0F);
+      std::vector<float> output(tokens * (head_dim + 3), -7.0F);
+      std::vector<float> scratch(attention_scratch_floats(tokens, head_dim), NAN);
+      kernels().attention({.query = qkv.data(),
+                           .key = qkv.data() + head_dim,
+                           .value = qkv.data() + 2 * head_dim,
+                           .output = output.data(),
+                           .scratch = scratch.data(),
+                           .num_tokens = tokens,
+                           .head_dim = head_dim,
+                           .qkv_stride = stride,
+                           .output_stride = head_dim + 3});
+      for (std::size_t t = 0; t < tokens; ++t) {
+        std::vector<double> weights(tokens);
+        double sum = 0;
+        for (std::size_t s = 0; s < tokens; ++s) {
+          double score = 0;
+          for (std::size_t d = 0; d < head_dim; ++d) {
+            score += static_cast<double>(qkv[t * stride + d]) *
+                     static_cast<double>(qkv[s * stride + head_dim + d]);
+          }
+          weights[s] = std::exp(score);
+          sum += weights[s];
+        }
+        for (std::size_t d = 0; d < head_dim; ++d) {
+          double expected = 0;
+          for (std::size_t s = 0; s < tokens; ++s) {
+            expected += weights[s] / sum * static_cast<double>(qkv[s * stride + 2 * head_dim + d]);
+          }
+          ASSERT_NEAR(output[t * (head_dim + 3) + d], expected, 1e-5)
+              << head_dim << " " << tokens << " " << t << " " << d;
+        }
+        for (std::size_t d = head_dim; d < head_dim + 3; ++d) {
+          ASSERT_EQ(output[t * (head_dim + 3) + d], -7.0F) << "wrote behind the head";
+        }
+      }
+    }
+  }
+}
+
+TEST_P(EveryInstructionSet, AttentionStandsScoresThatWouldOverflow) {
+  const std::size_t tokens = 5;
+  const std::size_t dim = 4;
+  std::vector<float> query(tokens * dim, 100.0F);
+  std::vector<float> key(tokens * dim, 0.0F);
+  for (std::size_t d = 0; d < dim; ++d) key[3 * dim + d] = 100.0F;  // score 40000 for token 3
+  const std::vector<float> value = random_floats(tokens * dim, 1.0F);
+  std::vector<float> output(tokens * dim);
+  std::vector<float> scratch(attention_scratch_floats(tokens, dim));
+  kernels().attention({.query = query.data(),
+                       .key = key.data(),
+                       .value = value.data(),
+                       .output = output.data(),
+                       .scratch = scratch.data(),
+                       .num_tokens = tokens,
+                       .head_dim = dim,
+                       .qkv_stride = dim,
+                       .output_stride = dim});
+  for (std::size_t i = 0; i < output.size(); ++i) {
+    EXPECT_NEAR(output[i], value[3 * dim + i % dim], 1e-6);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryInstructionSet,
+                         testing::Values(&kBaselineKernels, &kAvx2Kernels, &kAvx512Kernels),
+                         [](const auto& instance) { return std::string(instance.param->name); });
+
+TEST(FlushDenormalsTest, FlushesWhileItLivesAndRestores) {
+  volatile float tiny = 1e-38F;
+  const unsigned before = _mm_getcsr();
+  {
+    const FlushDenormals flush;
+    EXPECT_EQ(tiny * 0.01F, 0.0F);
+  }
+  EXPECT_NE(tiny * 0.01F, 0.0F);
+  EXPECT_EQ(_mm_getcsr() & 0x8040U, before & 0x8040U);
+}
+
+}  // namespace
+}  // namespace nearlite
