@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "nearlite/base/error.h"
+#include "nearlite/index/backend_file.h"
 #include "nearlite/index/flat_index.h"
 #include "nearlite/index/segment.h"
 #include "nearlite/index/snapshot.h"
@@ -58,6 +59,23 @@ std::shared_ptr<const VectorIndex> make_snapshot(const Rows& rows,
   dead.push_back(VectorId{1'000'001});
   return std::make_shared<IndexSnapshot>(rows.dim, std::vector{part}, DeltaView(delta),
                                          Tombstones(std::move(dead)));
+}
+
+template <Backend kBackend>
+std::shared_ptr<const VectorIndex> make_backend(const Rows& rows,
+                                                const test::TemporaryFolder& folder) {
+  const auto file = folder / "rows.index";
+  const BackendFile built = build_backend_file(kBackend, rows.view(), file);
+  return open_backend_file(kBackend, file, rows.dim, rows.ids, built.calibration_json);
+}
+
+/// A segment with an index over it, and nothing else.
+template <Backend kBackend>
+std::shared_ptr<const VectorIndex> make_indexed_snapshot(const Rows& rows,
+                                                         const test::TemporaryFolder& folder) {
+  SnapshotPart part{.segment = std::static_pointer_cast<const Segment>(make_segment(rows, folder)),
+                    .index = make_backend<kBackend>(rows, folder)};
+  return std::make_shared<IndexSnapshot>(rows.dim, std::vector{part});
 }
 
 class EveryIndex : public testing::TestWithParam<Kind> {
@@ -166,10 +184,21 @@ TEST_P(EveryIndex, ServesManyThreads) {
   EXPECT_THAT(wrong, testing::Each(0));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, EveryIndex,
-                         testing::Values(Kind{"Flat", make_flat}, Kind{"Segment", make_segment},
-                                         Kind{"Snapshot", make_snapshot}),
+INSTANTIATE_TEST_SUITE_P(
+    All, EveryIndex,
+    testing::Values(Kind{"Flat", make_flat}, Kind{"Segment", make_segment},
+                    Kind{"Snapshot", make_snapshot}, Kind{"FlatFile", make_backend<Backend::kFlat>},
+                    Kind{"Annoy", make_backend<Backend::kAnnoy>},
+                    Kind{"AnnoySnapshot", make_indexed_snapshot<Backend::kAnnoy>}),
+    [](const auto& test) { return std::string(test.param.name); });
+
+#ifdef NEARLITE_TEST_FAISS
+INSTANTIATE_TEST_SUITE_P(Plugin, EveryIndex,
+                         testing::Values(Kind{"Faiss", make_backend<Backend::kFaiss>},
+                                         Kind{"FaissSnapshot",
+                                              make_indexed_snapshot<Backend::kFaiss>}),
                          [](const auto& test) { return std::string(test.param.name); });
+#endif
 
 }  // namespace
 }  // namespace nearlite

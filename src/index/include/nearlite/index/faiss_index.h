@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
@@ -51,12 +52,13 @@ class FaissIndex : public CostedIndex {
              std::size_t dim, std::vector<VectorId> ids);
 
   std::shared_ptr<const FaissPlugin> plugin_;
-  std::filesystem::path file_;
   std::size_t dim_;
   std::vector<VectorId> ids_;
   void* handle_ = nullptr;          // the plugin's object
   const float* vectors_ = nullptr;  // its vectors, [size, dim]
   std::vector<float> norms_;
+  mutable std::once_flag timed_;
+  mutable double cost_us_ = 0;
 };
 
 }  // namespace nearlite

@@ -1,0 +1,265 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <queue>
+#include <random>
+#include <utility>
+
+#include "annoy_format.h"
+#include "collector.h"
+#include "dot.h"
+#include "nearlite/base/clock.h"
+#include "nearlite/index/annoy_index.h"
+
+namespace nearlite {
+namespace {
+
+constexpr std::size_t kCalibrationK = 10;
+
+/// The candidates of one search, each taken once: a bit per item, made anew so that a filter may
+/// itself search.
+class Seen {
+ public:
+  explicit Seen(std::size_t size) : words_((size + 63) / 64) {}
+  bool insert(std::size_t i) noexcept {
+    const std::uint64_t bit = std::uint64_t{1} << (i % 64);
+    std::uint64_t& word = words_[i / 64];
+    const bool is_new = (word & bit) == 0;
+    word |= bit;
+    return is_new;
+  }
+
+ private:
+  std::vector<std::uint64_t> words_;
+};
+
+/// Share of ids that pass, of a spread sample.
+double pass_rate(const std::vector<VectorId>& ids, const SearchParams& params) {
+  constexpr std::size_t kSample = 256;
+  if (!params.filter || ids.empty()) return 1.0;
+  const std::size_t count = std::min(kSample, ids.size());
+  std::size_t passed = 0;
+  for (std::size_t i = 0; i < count; ++i)
+    passed += params.filter(ids[i * ids.size() / count]) ? 1 : 0;
+  return static_cast<double>(passed) / static_cast<double>(count);
+}
+
+}  // namespace
+
+/// Walks all trees from one queue, nearest border first, and scores every item once.
+class ForestWalk {
+ public:
+  ForestWalk(const std::byte* nodes, std::size_t dim, std::size_t num_items,
+             std::span<const float> query)
+      : nodes_(nodes), layout_(dim), num_items_(num_items), query_(query), seen_(num_items) {}
+
+  /// The new candidates of at least `search_k` (repeated ones count, as in Annoy itself).
+  std::vector<std::int32_t> candidates(std::span<const std::int32_t> roots, std::size_t search_k) {
+    for (const std::int32_t root : roots)
+      queue_.emplace(std::numeric_limits<float>::infinity(), root);
+    std::size_t num_offered = 0;
+    while (num_offered < search_k && !queue_.empty()) {
+      const auto [margin, index] = queue_.top();
+      queue_.pop();
+      num_offered += visit(margin, static_cast<std::size_t>(index));
+    }
+    return std::move(found_);
+  }
+
+ private:
+  std::size_t visit(float margin, std::size_t index) {
+    const std::byte* node = nodes_ + index * layout_.node_bytes;
+    if (index < num_items_) {
+      take(index);
+      return 1;
+    }
+    const auto count = static_cast<std::size_t>(annoy_descendants(node));
+    if (count <= layout_.leaf_capacity) {
+      for (std::size_t j = 0; j < count; ++j) take(static_cast<std::size_t>(annoy_child(node, j)));
+      return count;
+    }
+    float side = 0;
+    dot_rows()(query_.data(), annoy_vector(node), 1, query_.size(), query_.size(), &side);
+    queue_.emplace(std::min(margin, -side), annoy_child(node, 0));
+    queue_.emplace(std::min(margin, side), annoy_child(node, 1));
+    return 0;
+  }
+
+  void take(std::size_t item) {
+    if (!seen_.insert(item)) return;
+    found_.push_back(static_cast<std::int32_t>(item));
+    __builtin_prefetch(nodes_ + item * layout_.node_bytes);
+  }
+
+  const std::byte* nodes_;
+  AnnoyLayout layout_;
+  std::size_t num_items_;
+  std::span<const float> query_;
+  Seen seen_;
+  std::vector<std::int32_t> found_;
+  std::priority_queue<std::pair<float, std::int32_t>> queue_;
+};
+
+void AnnoyIndex::collect_all(std::span<const float> unit_query, Collector& collector) const {
+  scan_rows(unit_query, annoy_vector(node(0)), node_bytes_ / sizeof(float), norms_, ids_,
+            collector);
+}
+
+SearchResult AnnoyIndex::search_with_effort(std::span<const float> query,
+                                            const SearchParams& params,
+                                            std::size_t search_k) const {
+  const std::vector<float> unit = unit_query(query, dim_, params);
+  Collector collector(params);
+  ForestWalk walk(mapped_.bytes().data(), dim_, ids_.size(), unit);
+  const std::vector<std::int32_t> candidates =
+      walk.candidates(roots_, std::max(search_k, params.k));
+  for (const std::int32_t candidate : candidates) {
+    const auto item = static_cast<std::size_t>(candidate);
+    if (norms_[item] == 0) continue;
+    const float similarity = similarity_of(unit, annoy_vector(node(item)), norms_[item]);
+    if (collector.wants(similarity)) collector.offer(similarity, ids_[item]);
+  }
+  collector.count_scored(candidates.size());
+  const bool all_seen = candidates.size() == ids_.size();
+  if (!all_seen && collector.found() < params.k) {
+    Collector exact(params);
+    exact.count_scored(candidates.size());
+    collect_all(unit, exact);
+    return exact.finish();
+  }
+  SearchResult result = collector.finish();
+  result.path = "annoy";
+  result.recall = all_seen ? 1.0 : 0.0;
+  return result;
+}
+
+SearchResult AnnoyIndex::search(std::span<const float> query, const SearchParams& params) const {
+  const std::vector<float> unit = unit_query(query, dim_, params);
+  if (params.recall < 1.0 && !ids_.empty()) {
+    const Calibration& known = calibration();
+    std::optional<Effort> effort = known.cheapest_for(params.recall);
+    if (!effort && params.index_only && !known.empty()) effort = known.efforts.back();
+    if (effort) {
+      // Calibrated for the 10 nearest of all. A larger k or a filter reaches farther out: more
+      // candidates in proportion.
+      const double reach = static_cast<double>(std::min(params.k, ids_.size())) /
+                           std::max(pass_rate(ids_, params), 1e-9) /
+                           static_cast<double>(kCalibrationK);
+      const double wanted = static_cast<double>(effort->search_k) * std::max(1.0, reach);
+      if (wanted < static_cast<double>(ids_.size()) * static_cast<double>(roots_.size()) ||
+          params.index_only) {
+        const double most = static_cast<double>(ids_.size()) * static_cast<double>(roots_.size());
+        SearchResult result =
+            search_with_effort(query, params, static_cast<std::size_t>(std::min(wanted, most)));
+        if (result.path == "annoy" && result.recall < 1.0) result.recall = effort->recall_low;
+        return result;
+      }
+    }
+  }
+  Collector collector(params);
+  collect_all(unit, collector);
+  return collector.finish();
+}
+
+std::optional<double> AnnoyIndex::estimated_us(double recall) const {
+  const std::optional<Effort> effort = calibration().cheapest_for(recall);
+  if (!effort) return std::nullopt;
+  return effort->microseconds;
+}
+
+const Calibration& AnnoyIndex::calibration() const {
+  std::call_once(calibrated_, [this] {
+    if (calibration_.empty()) calibration_ = measure();
+  });
+  return calibration_;
+}
+
+namespace {
+
+/// Stored vectors moved a little: like questions near what is stored, but not the stored ones
+/// themselves.
+std::vector<std::vector<float>> calibration_queries(const std::byte* nodes,
+                                                    const AnnoyLayout& layout,
+                                                    std::span<const float> norms, std::size_t dim) {
+  constexpr std::size_t kQueries = 128;
+  constexpr float kJitter = 0.25F;  // of the vector's length
+  std::mt19937 random(12345);
+  std::normal_distribution<float> normal;
+  std::vector<std::vector<float>> queries;
+  const std::size_t count = std::min(kQueries, norms.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t item = i * norms.size() / count;
+    if (norms[item] == 0) continue;
+    const float* vector = annoy_vector(nodes + item * layout.node_bytes);
+    const float noise = kJitter / std::sqrt(static_cast<float>(dim));
+    std::vector<float> query(dim);
+    for (std::size_t j = 0; j < dim; ++j)
+      query[j] = vector[j] / norms[item] + noise * normal(random);
+    queries.push_back(std::move(query));
+  }
+  return queries;
+}
+
+/// Share of the true neighbors that were found; as near as the last true one counts, whatever its
+/// id.
+double recall_of(const SearchResult& found, const SearchResult& truth) {
+  if (truth.neighbors.empty()) return 1.0;
+  const float border = truth.neighbors.back().similarity;
+  std::size_t hits = 0;
+  for (const Neighbor& neighbor : found.neighbors) hits += neighbor.similarity >= border ? 1 : 0;
+  return static_cast<double>(std::min(hits, truth.neighbors.size())) /
+         static_cast<double>(truth.neighbors.size());
+}
+
+Effort summarize(std::size_t search_k, std::span<const double> recalls, double elapsed_us) {
+  const auto count = static_cast<double>(recalls.size());
+  double sum = 0;
+  double squares = 0;
+  for (const double recall : recalls) {
+    sum += recall;
+    squares += recall * recall;
+  }
+  const double mean = sum / count;
+  const double deviation = std::sqrt(std::max(0.0, squares / count - mean * mean));
+  // One-sided 95 %; without a single miss the rule of three bounds what was not seen.
+  const double margin =
+      std::max(1.645 * deviation / std::sqrt(count),
+               mean >= 1.0 ? 3.0 / (count * static_cast<double>(kCalibrationK)) : 0.0);
+  return {.search_k = search_k,
+          .recall = mean,
+          .recall_low = std::max(0.0, mean - margin),
+          .microseconds = elapsed_us / count};
+}
+
+}  // namespace
+
+Calibration AnnoyIndex::measure() const {
+  const AnnoyLayout layout(dim_);
+  const auto queries = calibration_queries(mapped_.bytes().data(), layout, norms_, dim_);
+  if (queries.empty()) return {};
+  const SearchParams params{.k = kCalibrationK};
+  std::vector<SearchResult> truth;
+  for (const auto& query : queries) {
+    Collector collector(params);
+    collect_all(unit_query(query, dim_, params), collector);
+    truth.push_back(collector.finish());
+  }
+  Calibration calibration;
+  const std::size_t most = ids_.size() * roots_.size();  // walks every tree to its end
+  for (std::size_t search_k = 100; calibration.efforts.size() < 8; search_k *= 4) {
+    search_k = std::min(search_k, most);
+    std::vector<double> recalls;
+    double elapsed_us = 0;
+    for (std::size_t i = 0; i < queries.size(); ++i) {
+      const Stopwatch watch;
+      const SearchResult found = search_with_effort(queries[i], params, search_k);
+      elapsed_us += watch.elapsed_ms() * 1000.0;
+      recalls.push_back(recall_of(found, truth[i]));
+    }
+    calibration.efforts.push_back(summarize(search_k, recalls, elapsed_us));
+    if (calibration.efforts.back().recall >= 1.0 || search_k == most) break;
+  }
+  return calibration;
+}
+
+}  // namespace nearlite
