@@ -15,6 +15,7 @@ namespace nearlite {
 struct StoreSettings {
   std::optional<Backend> backend;
   std::optional<std::string> model_name;
+  std::string default_model;  // of stores whose configuration names none; empty: the library's
   ModelPlaces places = ModelPlaces::standard();
   EncoderOptions encoder;
   std::shared_ptr<const TextEncoder>
@@ -55,6 +56,12 @@ class Registry {
   /// Throws NotFound if the database does not exist (a seed store: names `store create NAME`).
   std::unique_ptr<Store> open(const StoreEntry& entry) const;
   std::unique_ptr<Store> open(const std::string& name) const { return open(entry(name)); }
+  /// The same stores, opened with this backend instead of their own.
+  Registry with_backend(Backend backend) const {
+    Registry other = *this;
+    other.settings_.backend = backend;
+    return other;
+  }
   /// metrics.db of this folder or sidecar folder.
   std::filesystem::path metrics_path(const StoreEntry& entry) const;
 
