@@ -1,12 +1,17 @@
 # Third-party libraries, and the options every target of ours is built with. Nothing here is global: a program that
 # takes nearlite with FetchContent keeps its own flags.
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)  # a program that adds this folder links to what is found here
 find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(dnnl 2.6 REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
 if(NOT TARGET ${NEARLITE_SQLITE_TARGET})
   find_package(SQLite3 3.37 REQUIRED)
 endif()
+# The one SQLite of the program. Installed, the program names it again (cmake/nearliteConfig.cmake.in).
+add_library(nearlite_sqlite INTERFACE)
+target_link_libraries(nearlite_sqlite INTERFACE $<BUILD_INTERFACE:${NEARLITE_SQLITE_TARGET}>)
 find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 if(NOT TARGET nearlite_xxhash)
   add_library(nearlite_xxhash INTERFACE)  # header only: XXH_INLINE_ALL

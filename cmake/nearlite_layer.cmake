@@ -17,14 +17,18 @@ function(nearlite_layer name)
     endif()
   endforeach()
   list(TRANSFORM layer_USES PREPEND nearlite_)
+  # A program that uses nearlite decides which SQLite it is, and needs no library that is only headers of ours.
+  list(TRANSFORM layer_LINKS REPLACE "^${NEARLITE_SQLITE_TARGET}$" nearlite_sqlite)
+  list(TRANSFORM layer_LINKS REPLACE "^(nearlite_xxhash|nearlite_annoy|nlohmann_json::nlohmann_json)$"
+       "$<BUILD_INTERFACE:\\1>")
 
   add_library(nearlite_${name} STATIC ${layer_SOURCES} ${layer_AVX2} ${layer_AVX512})
-  set_target_properties(nearlite_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME ${name})
+  set_target_properties(nearlite_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME layer_${name})
   target_compile_features(nearlite_${name} PUBLIC cxx_std_20)
   target_include_directories(nearlite_${name}
     PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>
     PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
-  target_link_libraries(nearlite_${name} PUBLIC ${layer_USES} PRIVATE ${layer_LINKS} nearlite_options)
+  target_link_libraries(nearlite_${name} PUBLIC ${layer_USES} PRIVATE ${layer_LINKS} $<BUILD_INTERFACE:nearlite_options>)
   set_source_files_properties(${layer_AVX2} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
   set_source_files_properties(${layer_AVX512} PROPERTIES COMPILE_OPTIONS
     "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-mf16c")
