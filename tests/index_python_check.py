@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Opens our index files with the Python packages they are made for and compares the neighbors.
+
+usage: index_python_check.py [--ann FILE] [--faiss FILE] --dim D [--vectors FILE.npy|FILE.f32] [--queries N]
+
+--ann      an Annoy file (angular), opened by the package annoy
+--faiss    a FAISS file, opened by faiss.read_index
+--vectors  the vectors in slot order: .npy, or raw little-endian float32; without it those of the index itself
+Exit 0: both packages give the neighbors of an exact search by numpy. Exit 1: the first difference is printed.
+"""
+
+import argparse
+import pathlib
+import sys
+
+import numpy
+
+TOLERANCE = 2e-6  # of a cosine: float32 sums in another order
+
+
+def fail(message):
+    print(f"index_python_check: {message}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def load_vectors(path, dim):
+    if path.suffix == ".npy":
+        vectors = numpy.load(path).astype(numpy.float32)
+    else:
+        vectors = numpy.fromfile(path, dtype="<f4")
+        if vectors.size % dim:
+            fail(f"{path} holds {vectors.size} values, no multiple of {dim}")
+        vectors = vectors.reshape(-1, dim)
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        fail(f"{path} has the shape {vectors.shape}, wanted [n, {dim}]")
+    return vectors
+
+
+def unit(rows):
+    lengths = numpy.linalg.norm(rows.astype(numpy.float64), axis=1, keepdims=True)
+    return rows / numpy.where(lengths == 0, 1, lengths)
+
+
+def make_queries(vectors, count):
+    """Stored vectors, and some moved a little."""
+    random = numpy.random.default_rng(1)
+    live = numpy.flatnonzero(numpy.linalg.norm(vectors, axis=1) > 0)
+    if live.size == 0:
+        return numpy.empty((0, vectors.shape[1]), numpy.float32)
+    chosen = vectors[random.choice(live, min(count, live.size), replace=False)]
+    moved = unit(chosen) + 0.3 / vectors.shape[1] ** 0.5 * random.standard_normal(chosen.shape)
+    return numpy.concatenate([chosen, moved]).astype(numpy.float32)
+
+
+def compare(name, vectors, queries, search, k=10):
+    """search(query, k) -> slots. They must be as near as the true ones, place by place."""
+    units = unit(vectors)
+    k = min(k, len(vectors))
+    for number, query in enumerate(queries):
+        cosines = units @ (query / numpy.linalg.norm(query.astype(numpy.float64)))
+        truth = numpy.sort(cosines)[::-1][:k]
+        slots = list(search(query, k))
+        if len(slots) != k or len(set(slots)) != k:
+            fail(f"{name}: query {number} gave {len(slots)} slots, {len(set(slots))} of them different, wanted {k}")
+        off = numpy.abs(cosines[slots] - truth)
+        if off.max() > TOLERANCE:
+            place = int(off.argmax())
+            fail(f"{name}: query {number}, place {place}: cosine {cosines[slots[place]]:.7f} of slot {slots[place]}, "
+                 f"exact search has {truth[place]:.7f}")
+    print(f"{name}: {len(vectors)} vectors x {vectors.shape[1]}, {len(queries)} queries, first {k} neighbors equal")
+
+
+def check_annoy(path, dim, vectors, num_queries):
+    import annoy
+
+    index = annoy.AnnoyIndex(dim, "angular")
+    if not index.load(str(path)):
+        fail(f"annoy does not load {path}")
+    stored = numpy.array([index.get_item_vector(i) for i in range(index.get_n_items())], numpy.float32).reshape(-1, dim)
+    if vectors is None:
+        vectors = stored
+    if stored.shape != vectors.shape or not (stored == vectors).all():
+        fail(f"{path}: annoy reads other vectors than were written ({stored.shape}, {vectors.shape})")
+    everything = max(1, index.get_n_items() * index.get_n_trees() * 2)
+    compare(f"annoy {path.name}, {index.get_n_trees()} trees", vectors, make_queries(vectors, num_queries),
+            lambda query, k: index.get_nns_by_vector(query, k, search_k=everything))
+
+
+def check_faiss(path, dim, vectors, num_queries):
+    import faiss
+
+    index = faiss.read_index(str(path))
+    if index.d != dim:
+        fail(f"{path}: faiss reads {index.d} dimensions, wanted {dim}")
+    stored = index.reconstruct_n(0, index.ntotal) if index.ntotal else numpy.empty((0, dim), numpy.float32)
+    if vectors is None:
+        vectors = stored
+    if stored.shape != vectors.shape or (len(stored) and numpy.abs(stored - unit(vectors)).max() > 1e-6):
+        fail(f"{path}: faiss reads other vectors than were written")
+    compare(f"faiss {path.name}", vectors, make_queries(vectors, num_queries),
+            lambda query, k: index.search(query[None, :], k)[1][0])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ann", type=pathlib.Path)
+    parser.add_argument("--faiss", type=pathlib.Path)
+    parser.add_argument("--vectors", type=pathlib.Path)
+    parser.add_argument("--dim", type=int, required=True)
+    parser.add_argument("--queries", type=int, default=50)
+    options = parser.parse_args()
+    if not options.ann and not options.faiss:
+        parser.error("give --ann, --faiss or both")
+    vectors = load_vectors(options.vectors, options.dim) if options.vectors else None
+    if options.ann:
+        check_annoy(options.ann, options.dim, vectors, options.queries)
+    if options.faiss:
+        check_faiss(options.faiss, options.dim, vectors, options.queries)
+
+
+if __name__ == "__main__":
+    main()
