@@ -1,0 +1,303 @@
+#include "word_reader.h"
+
+#include <bit>
+#include <cstring>
+
+#include "code_points.h"
+#include "nearlite/base/utf8.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace nearlite {
+namespace {
+
+constexpr bool kHasFastWords =
+#if defined(__SSE2__)
+    true;
+#else
+    false;
+#endif
+
+/// A character as UTF-8, without allocating.
+class Utf8Character {
+ public:
+  explicit Utf8Character(char32_t code) noexcept {
+    const auto put = [&](char32_t value) {
+      bytes_[size_++] = static_cast<char>(static_cast<unsigned char>(value));
+    };
+    if (code < 0x80) {
+      put(code);
+      return;
+    }
+    if (code < 0x800) {
+      put(0xC0U | code >> 6U);
+    } else {
+      if (code < 0x10000) {
+        put(0xE0U | code >> 12U);
+      } else {
+        put(0xF0U | code >> 18U);
+        put(0x80U | (code >> 12U & 0x3FU));
+      }
+      put(0x80U | (code >> 6U & 0x3FU));
+    }
+    put(0x80U | (code & 0x3FU));
+  }
+  std::string_view view() const noexcept { return {bytes_, size_}; }
+
+ private:
+  char bytes_[4];
+  std::size_t size_ = 0;
+};
+
+bool is_ascii_alphanumeric(unsigned char byte) {
+  return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+         (byte >= '0' && byte <= '9');
+}
+
+bool looks_up_short(std::string_view word) {
+  return word.size() <= ShortWord::kMaxBytes && word.back() != '\0';
+}
+
+void append_word(const Vocabulary& vocabulary, std::string_view word,
+                 std::vector<std::int32_t>& ids) {
+  if (looks_up_short(word)) {
+    char bytes[ShortWord::kMaxBytes] = {};
+    std::memcpy(bytes, word.data(), word.size());
+    ShortWord key;
+    std::memcpy(&key.low, bytes, 8);
+    std::memcpy(&key.high, bytes + 8, 8);
+    const std::int32_t id = vocabulary.find(key);
+    if (id >= 0) {
+      ids.push_back(id);
+      return;
+    }
+  }
+  vocabulary.append_pieces(word, ids);
+}
+
+}  // namespace
+
+WordModel::WordModel(const NormalizerOptions& options, const Vocabulary& vocabulary,
+                     const AddedTokenMatcher& added, std::size_t max_word_characters)
+    : characters_(options),
+      vocabulary_(vocabulary),
+      added_(added),
+      max_word_characters_(max_word_characters) {
+  case_bit_ = characters_.at(U'A').kind() == CharacterKind::kMap ? ' ' : '\0';
+  bool has_fast_words = kHasFastWords && max_word_characters_ >= ShortWord::kMaxBytes;
+  for (unsigned byte = 0; byte < 128; ++byte) {
+    const bool is_word = is_ascii_alphanumeric(static_cast<unsigned char>(byte));
+    if (is_word && added.can_start_with(static_cast<char>(byte))) has_fast_words = false;
+  }
+  starts_.fill(Start::kOther);
+  for (unsigned byte = 0; byte < 128; ++byte) {
+    const char character = static_cast<char>(byte);
+    const CharacterKind kind = characters_.at(byte).kind();
+    ends_word_[byte] = kind == CharacterKind::kSpace || kind == CharacterKind::kAlone;
+    if (kind == CharacterKind::kAlone) {
+      std::vector<std::int32_t> ids;
+      append_word(vocabulary, {&character, 1}, ids);
+      alone_ids_[byte] = max_word_characters == 0 ? vocabulary.unknown_id() : ids[0];
+    }
+    if (added.can_start_with(character)) continue;
+    if (kind == CharacterKind::kSpace) starts_[byte] = Start::kSpace;
+    if (kind == CharacterKind::kAlone) starts_[byte] = Start::kAlone;
+    if (has_fast_words && is_ascii_alphanumeric(static_cast<unsigned char>(byte)))
+      starts_[byte] = Start::kWord;
+  }
+}
+
+void WordReader::read(std::string_view text, std::size_t stop) {
+  text_ = text;
+  stop_ = stop;
+  at_ = 0;
+  no_added_before_ = 0;
+  while (at_ < stop_ && !is_full()) {
+    const char byte = text_[at_];
+    switch (model_.start(byte)) {
+      case WordModel::Start::kSpace:
+        ++at_;
+        break;
+      case WordModel::Start::kAlone:
+        ids_.push_back(model_.alone_id(byte));
+        ++at_;
+        break;
+      case WordModel::Start::kWord:
+        if (!read_fast_word()) read_any_word();
+        break;
+      case WordModel::Start::kOther:
+        read_any_word();
+        break;
+    }
+  }
+}
+
+/// Reads a word of at most 15 ASCII letters and digits with nothing else in it, which most words
+/// are: the 16 bytes it begins, lower-cased and with the bytes behind it set to zero, are the key
+/// under which the vocabulary has it.
+bool WordReader::read_fast_word() {
+#if defined(__SSE2__)
+  __m128i bytes;
+  if (text_.size() - at_ >= 16) {
+    bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text_.data() + at_));
+  } else {
+    alignas(16) char padded[16] = {};
+    std::memcpy(padded, text_.data() + at_, text_.size() - at_);
+    bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(padded));
+  }
+  // Both comparisons move the wanted range to the end of the signed bytes, so that one suffices.
+  const __m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+  const __m128i is_letter =
+      _mm_cmpgt_epi8(_mm_add_epi8(lower, _mm_set1_epi8(127 - 'z')), _mm_set1_epi8(127 - 26));
+  const __m128i is_digit =
+      _mm_cmpgt_epi8(_mm_add_epi8(bytes, _mm_set1_epi8(127 - '9')), _mm_set1_epi8(127 - 10));
+  const auto in_word = static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(is_letter, is_digit)));
+  const auto length = static_cast<std::size_t>(std::countr_one(in_word));
+  const std::size_t end = at_ + length;
+  if (length == 16 || (end < text_.size() && !model_.ends_word(text_[end]))) return false;
+  if (end > stop_) {
+    at_ = stop_;
+    return true;
+  }
+  alignas(16) static constexpr unsigned char kKeep[32] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                                          255, 255, 255, 255, 255, 255, 255, 255};
+  const __m128i keep = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kKeep + 16 - length));
+  const __m128i folded =
+      _mm_or_si128(bytes, _mm_and_si128(is_letter, _mm_set1_epi8(model_.case_bit())));
+  const __m128i key = _mm_and_si128(folded, keep);
+  const ShortWord word{static_cast<std::uint64_t>(_mm_cvtsi128_si64(key)),
+                       static_cast<std::uint64_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(key, key)))};
+  const std::int32_t id = model_.vocabulary().find(word);
+  if (id >= 0) {
+    ids_.push_back(id);
+  } else {
+    alignas(16) char buffer[16];
+    _mm_store_si128(reinterpret_cast<__m128i*>(buffer), key);
+    model_.vocabulary().append_pieces({buffer, length}, ids_);
+  }
+  at_ = end;
+  return true;
+#else
+  return false;
+#endif
+}
+
+/// Reads one word, or several without a gap of ASCII between them.
+void WordReader::read_any_word() {
+  while (at_ < stop_) {
+    const char byte = text_[at_];
+    if (model_.added().can_start_with(byte) && at_ >= no_added_before_ && read_added_token())
+      return;
+    const std::size_t begin = at_;
+    const char32_t code = checked_code_point(text_, at_);
+    if (code == kInvalidCodePoint) throw_invalid_utf8(text_, at_, 0);
+    read_character(code, text_.substr(begin, at_ - begin));
+    if (model_.ends_word(byte) || is_full()) return;
+  }
+  finish();
+}
+
+bool WordReader::read_added_token() {
+  const auto match = model_.added().match_at(text_, at_);
+  if (!match) return false;
+  if (match->token == nullptr) {
+    no_added_before_ = match->end;
+    return false;
+  }
+  end_word();
+  ids_.push_back(match->token->id);
+  at_ = match->end;
+  return true;
+}
+
+void WordReader::read_character(char32_t code, std::string_view bytes) {
+  const CharacterMap::Entry entry = model_.characters().at(code);
+  switch (entry.kind()) {
+    case CharacterKind::kKeep:
+      add_to_word(bytes);
+      break;
+    case CharacterKind::kMap:
+      add_to_word(Utf8Character(entry.value()).view());
+      break;
+    case CharacterKind::kDelete:
+      break;
+    case CharacterKind::kBarrier:
+      settle_marks();
+      break;
+    case CharacterKind::kSpace:
+      end_word();
+      break;
+    case CharacterKind::kAlone:
+      add_alone(bytes);
+      break;
+    case CharacterKind::kMark:
+      add_mark(code, entry.value());
+      break;
+    case CharacterKind::kHangul:
+      for (const char32_t letter : hangul_letters(code)) add_to_word(Utf8Character(letter).view());
+      break;
+    case CharacterKind::kSequence:
+      read_sequence(model_.characters().sequence(entry.value()));
+      break;
+  }
+}
+
+void WordReader::read_sequence(std::u32string_view sequence) {
+  for (const char32_t code : sequence) {
+    const CharacterMap::Entry entry = model_.characters().pre_tokenized(code);
+    const Utf8Character character(code);
+    if (entry.kind() == CharacterKind::kSpace) {
+      end_word();
+    } else if (entry.kind() == CharacterKind::kAlone) {
+      add_alone(character.view());
+    } else if (entry.kind() == CharacterKind::kMark) {
+      add_mark(code, entry.value());
+    } else {
+      add_to_word(character.view());
+    }
+  }
+}
+
+void WordReader::add_to_word(std::string_view bytes) {
+  settle_marks();
+  // Of a word that is too long only the length matters: it is unknown.
+  if (word_characters_++ < model_.max_word_characters()) word_ += bytes;
+}
+
+void WordReader::add_mark(char32_t code, std::uint32_t combining_class) {
+  if (word_characters_++ < model_.max_word_characters()) marks_.add(code, combining_class);
+}
+
+void WordReader::settle_marks() {
+  if (!marks_.empty()) marks_.move_to(word_);
+}
+
+void WordReader::add_alone(std::string_view bytes) {
+  end_word();
+  add_to_word(bytes);
+  end_word();
+}
+
+void WordReader::end_word() {
+  if (word_characters_ == 0) return;
+  settle_marks();
+  if (word_characters_ > model_.max_word_characters()) {
+    ids_.push_back(model_.vocabulary().unknown_id());
+  } else {
+    append_word(model_.vocabulary(), word_, ids_);
+  }
+  word_.clear();
+  word_characters_ = 0;
+}
+
+/// At stop_: the word is over if the text is; else it may go on in text that is not there yet.
+void WordReader::finish() {
+  if (stop_ == text_.size()) end_word();
+  word_.clear();
+  word_characters_ = 0;
+  marks_.clear();
+}
+
+}  // namespace nearlite
