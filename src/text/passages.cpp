@@ -71,7 +71,6 @@ class UnitReader {
     for (std::size_t step = std::max<std::size_t>(room_, 4); too_far == 0 && best.end < end;
          step *= 2) {
       try_end(character_border(std::min(best.end + step, end)), best, too_far);
-      try_end(next_character(best.end), best, too_far);
     }
     while (too_far > 0 && next_character(best.end) < too_far) {
       const std::size_t middle = character_border((best.end + too_far) / 2);
