@@ -17,7 +17,6 @@ if(NOT TARGET nearlite_xxhash)
   add_library(nearlite_xxhash INTERFACE)  # header only: XXH_INLINE_ALL
   target_include_directories(nearlite_xxhash SYSTEM INTERFACE $<BUILD_INTERFACE:${XXHASH_INCLUDE_DIR}>)
 endif()
-include(${CMAKE_CURRENT_LIST_DIR}/annoy.cmake)
 if(NEARLITE_SERVICE)
   find_package(tomlplusplus REQUIRED)
   find_package(CURL REQUIRED)
