@@ -29,18 +29,11 @@ class Collector {
   bool wants(float similarity) const noexcept { return similarity >= floor_; }
 
   void offer(float similarity, VectorId id) {
-    const Neighbor neighbor{id, similarity};
-    const bool full = heap_.size() == k_;
-    if (full && !is_nearer(neighbor, heap_.front())) return;
-    if (!accepts(id)) return;
-    if (full) {
-      std::pop_heap(heap_.begin(), heap_.end(), is_nearer);
-      heap_.back() = neighbor;
-    } else {
-      heap_.push_back(neighbor);
-    }
-    std::push_heap(heap_.begin(), heap_.end(), is_nearer);
-    if (heap_.size() == k_) floor_ = heap_.front().similarity;
+    if (would_enter({id, similarity}) && accepts(id)) enter({id, similarity});
+  }
+  /// The same for an id that accepts() was already asked about.
+  void offer_accepted(float similarity, VectorId id) {
+    if (would_enter({id, similarity})) enter({id, similarity});
   }
 
   /// Whether an id is alive and passes the filter.
@@ -65,6 +58,20 @@ class Collector {
   }
 
  private:
+  bool would_enter(const Neighbor& neighbor) const noexcept {
+    return heap_.size() < k_ || is_nearer(neighbor, heap_.front());
+  }
+  void enter(const Neighbor& neighbor) {
+    if (heap_.size() == k_) {
+      std::pop_heap(heap_.begin(), heap_.end(), is_nearer);
+      heap_.back() = neighbor;
+    } else {
+      heap_.push_back(neighbor);
+    }
+    std::push_heap(heap_.begin(), heap_.end(), is_nearer);
+    if (heap_.size() == k_) floor_ = heap_.front().similarity;
+  }
+
   std::size_t k_;
   const std::function<bool(VectorId)>* filter_;
   const Tombstones* dead_;

@@ -166,7 +166,7 @@ TEST_F(SegmentDamage, CountsThatCannotBeAreRefusedBeforeAnythingIsAllocated) {
 }
 
 TEST_F(SegmentDamage, SectionsOutsideTheFileAreRefused) {
-  for (std::size_t section = 0; section < 3; ++section) {
+  for (std::size_t section = 0; section < 6; ++section) {
     const std::size_t entry = sizeof(SegmentHeader) + section * sizeof(SectionEntry);
     for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{63}, std::uint64_t{1} << 40,
                                        std::numeric_limits<std::uint64_t>::max() - 63}) {

@@ -66,7 +66,9 @@ std::size_t Segment::size() const noexcept { return layout_->ids.size(); }
 std::size_t Segment::dim() const noexcept { return layout_->info.dim; }
 const SegmentInfo& Segment::info() const noexcept { return layout_->info; }
 const SegmentDigest& Segment::digest() const noexcept { return layout_->digest; }
-std::uint64_t Segment::scan_bytes() const noexcept { return layout_->values.size_bytes(); }
+std::uint64_t Segment::scan_bytes() const noexcept {
+  return layout_->codes.codes.empty() ? layout_->values.size_bytes() : layout_->codes.scan_bytes();
+}
 
 void Segment::verify_range(std::uint64_t offset, std::uint64_t bytes) const {
   if (bytes == 0) return;
@@ -88,8 +90,10 @@ void Segment::verify_range(std::uint64_t offset, std::uint64_t bytes) const {
 void Segment::verify() const { verify_range(0, layout_->covered_bytes); }
 
 template <typename T>
-static std::uint64_t offset_in(const MappedFile& mapped, const T* at) {
-  return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(at) - mapped.bytes().data());
+void Segment::verify_section(std::span<const T> section) const {
+  if (section.empty()) return;
+  const auto* start = reinterpret_cast<const std::byte*>(section.data());
+  verify_range(static_cast<std::uint64_t>(start - mapped_.bytes().data()), section.size_bytes());
 }
 
 VectorRows Segment::rows() const {
@@ -98,7 +102,7 @@ VectorRows Segment::rows() const {
 }
 
 std::optional<std::size_t> Segment::position_of(VectorId id) const {
-  verify_range(offset_in(mapped_, layout_->ids.data()), layout_->ids.size_bytes());
+  verify_section(layout_->ids);
   const auto found = std::lower_bound(layout_->ids.begin(), layout_->ids.end(), id);
   if (found == layout_->ids.end() || *found != id) return std::nullopt;
   return static_cast<std::size_t>(found - layout_->ids.begin());
@@ -106,13 +110,35 @@ std::optional<std::size_t> Segment::position_of(VectorId id) const {
 
 std::span<const float> Segment::vector_at(std::size_t position) const {
   const std::span<const float> row = layout_->values.subspan(position * dim(), dim());
-  verify_range(offset_in(mapped_, row.data()), row.size_bytes());
+  verify_section(row);
   return row;
 }
 
 void Segment::collect(std::span<const float> unit_query, Collector& collector) const {
-  verify();
-  scan_rows(unit_query, layout_->values.data(), dim(), layout_->norms, layout_->ids, collector);
+  // Asked for many, nearly all rows would be scored again.
+  const bool use_codes =
+      !layout_->codes.codes.empty() && collector.k() < size() / 8 && size() <= UINT32_MAX;
+  if (!use_codes) {
+    verify();
+    scan_rows(unit_query, layout_->values.data(), dim(), layout_->norms, layout_->ids, collector);
+    return;
+  }
+  verify_section(layout_->ids);
+  verify_section(layout_->norms);
+  verify_section(layout_->codes.mean);
+  verify_section(layout_->codes.scales);
+  verify_section(layout_->codes.code_norms);
+  verify_section(layout_->codes.residual_norms);
+  verify_section(layout_->codes.codes);
+  const auto candidates =
+      scan_codes(layout_->codes, unit_query, layout_->norms, layout_->ids, collector);
+  for (const CodeCandidate& candidate : candidates) {
+    if (!collector.wants(candidate.upper)) continue;
+    const std::span<const float> row = vector_at(candidate.row);
+    collector.offer_accepted(similarity_of(unit_query, row.data(), layout_->norms[candidate.row]),
+                             layout_->ids[candidate.row]);
+    collector.count_scored(1);
+  }
 }
 
 SearchResult Segment::search(std::span<const float> query, const SearchParams& params) const {

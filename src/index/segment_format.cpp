@@ -129,19 +129,38 @@ class Parser {
     layout.ids = section<VectorId>(SectionKind::kIds, rows);
     layout.norms = section<float>(SectionKind::kNorms, rows);
     layout.values = section<float>(SectionKind::kRows, rows * header_.dim);
+    if (!has_section(SectionKind::kCodes)) return;
+    const auto bounds = section<float>(SectionKind::kBounds, 3 * rows);
+    layout.codes = {
+        .codes = section<std::uint8_t>(SectionKind::kCodes, code_bytes(rows, header_.dim)),
+        .scales = bounds.first(rows),
+        .code_norms = bounds.subspan(rows, rows),
+        .residual_norms = bounds.subspan(2 * rows, rows),
+        .mean = section<float>(SectionKind::kMean, header_.dim)};
+  }
+
+  SectionEntry entry(std::uint32_t i) const {
+    return read<SectionEntry>(sizeof(SegmentHeader) + i * sizeof(SectionEntry));
+  }
+
+  bool has_section(SectionKind kind) const {
+    for (std::uint32_t i = 0; i < header_.num_sections; ++i) {
+      if (entry(i).kind == static_cast<std::uint32_t>(kind)) return true;
+    }
+    return false;
   }
 
   template <typename T>
   std::span<const T> section(SectionKind kind, std::uint64_t count) const {
     for (std::uint32_t i = 0; i < header_.num_sections; ++i) {
-      const auto entry = read<SectionEntry>(sizeof(SegmentHeader) + i * sizeof(SectionEntry));
-      if (entry.kind != static_cast<std::uint32_t>(kind)) continue;
-      if (entry.offset % kSectionAlignment != 0 || entry.offset < header_.header_bytes ||
-          entry.offset > covered_ || entry.bytes > covered_ - entry.offset ||
-          entry.bytes != count * sizeof(T)) {
+      const SectionEntry found = entry(i);
+      if (found.kind != static_cast<std::uint32_t>(kind)) continue;
+      if (found.offset % kSectionAlignment != 0 || found.offset < header_.header_bytes ||
+          found.offset > covered_ || found.bytes > covered_ - found.offset ||
+          found.bytes != count * sizeof(T)) {
         break;
       }
-      return {reinterpret_cast<const T*>(bytes_.data() + entry.offset), count};
+      return {reinterpret_cast<const T*>(bytes_.data() + found.offset), count};
     }
     fail("segment has no fitting section " + std::to_string(static_cast<std::uint32_t>(kind)));
   }

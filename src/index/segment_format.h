@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "codes.h"
 #include "nearlite/index/segment.h"
 
 namespace nearlite {
@@ -23,6 +24,10 @@ enum class SectionKind : std::uint32_t {
   kIds = 1,    // int64 [rows], strictly ascending
   kNorms = 2,  // float32 [rows]
   kRows = 3,   // float32 [rows, dim]
+  // Optional, all three or none: what codes.h explains.
+  kMean = 4,    // float32 [dim]
+  kBounds = 5,  // float32 [3, rows]: scales, code norms, residual norms
+  kCodes = 6,   // uint8 [blocks of 16 rows, groups of 4 dimensions, 16, 4]
 };
 
 struct SegmentHeader {
@@ -66,6 +71,7 @@ struct SegmentLayout {
   std::span<const VectorId> ids;
   std::span<const float> norms;
   std::span<const float> values;  // [rows, dim]
+  CodeTable codes;                // empty if the file has none
 };
 
 /// Reads header, footer and section table and checks that every count fits the file. Throws

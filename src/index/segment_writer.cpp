@@ -113,8 +113,12 @@ SegmentDigest write_segment(AtomicFile& file, const VectorRows& rows, const Segm
   std::vector<float> norms(rows.ids.size());
   for (std::size_t i = 0; i < norms.size(); ++i) norms[i] = vector_norm(rows.row(i));
 
+  const EncodedRows encoded = encode_rows(rows, norms);
   const std::array sections{Section{SectionKind::kIds, std::as_bytes(rows.ids)},
                             Section{SectionKind::kNorms, std::as_bytes(std::span(norms))},
+                            Section{SectionKind::kMean, std::as_bytes(std::span(encoded.mean))},
+                            Section{SectionKind::kBounds, std::as_bytes(std::span(encoded.bounds))},
+                            Section{SectionKind::kCodes, std::as_bytes(std::span(encoded.codes))},
                             Section{SectionKind::kRows, std::as_bytes(rows.values)}};
   SegmentHeader header{.magic = {},
                        .version = kSegmentVersion,

@@ -1,0 +1,186 @@
+// The fast paths against the plain ones: kernels of every instruction set give the same bits, and a
+// scan of the 8-bit codes gives the neighbors and scores of the plain fp32 scan.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+
+#include "codes.h"
+#include "collector.h"
+#include "dot.h"
+#include "nearlite/base/cpu.h"
+#include "nearlite/index/flat_index.h"
+#include "nearlite/index/segment.h"
+#include "test_vectors.h"
+
+namespace nearlite {
+namespace {
+
+using test::Rows;
+using testing::ElementsAreArray;
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+TEST(DotRows, GivesTheSameBitsOnEveryProcessor) {
+  for (const std::size_t dim : {1U, 2U, 3U, 15U, 16U, 17U, 31U, 48U, 100U, 384U, 385U}) {
+    for (const std::size_t extra : {0U, 3U}) {  // Annoy nodes stand dim + 3 floats apart
+      const std::size_t stride = dim + extra;
+      const std::size_t count = 7;
+      const Rows rows = test::gaussian_rows(count + 1, stride, 5);
+      const float* query = rows.row(count).data();
+      std::vector<float> scalar(count);
+      dot_rows_scalar(query, rows.values.data(), count, stride, dim, scalar.data());
+      std::vector<float> fast(count);
+      if (cpu_features().avx2) {
+        dot_rows_avx2(query, rows.values.data(), count, stride, dim, fast.data());
+        EXPECT_TRUE(same_bits(scalar, fast)) << "avx2, " << dim;
+      }
+      if (cpu_features().avx512) {
+        dot_rows_avx512(query, rows.values.data(), count, stride, dim, fast.data());
+        EXPECT_TRUE(same_bits(scalar, fast)) << "avx512, " << dim;
+      }
+    }
+  }
+}
+
+TEST(CodeProducts, AreEqualOnEveryProcessor) {
+  std::mt19937 random(1);
+  for (const std::size_t groups : {1U, 2U, 3U, 12U, 96U}) {
+    const std::size_t blocks = 3;
+    std::vector<std::uint8_t> codes(blocks * groups * 64);
+    for (std::uint8_t& code : codes)
+      code = static_cast<std::uint8_t>(random() % 2 == 0 ? 255 : 1 + random() % 255);
+    std::vector<std::int32_t> plane1(groups);
+    std::vector<std::int32_t> plane2(groups);
+    for (std::size_t j = 0; j < 4 * groups; ++j) {
+      const auto extreme = static_cast<std::int8_t>(
+          j % 3 == 0 ? -64 : 64);  // the sums that come nearest to overflow
+      const auto any = static_cast<std::int8_t>(static_cast<int>(random() % 129) - 64);
+      std::memcpy(reinterpret_cast<char*>(plane1.data()) + j, &extreme, 1);
+      std::memcpy(reinterpret_cast<char*>(plane2.data()) + j, &any, 1);
+    }
+    const auto run = [&](CodeProducts products) {
+      std::vector<std::int32_t> out(2 * blocks * 16);
+      products(codes.data(), blocks, groups, plane1.data(), plane2.data(), out.data(),
+               out.data() + blocks * 16);
+      return out;
+    };
+    const auto expected = run(code_products_scalar);
+    if (cpu_features().avx2) {
+      EXPECT_EQ(run(code_products_avx2), expected) << groups;
+    }
+    if (cpu_features().avx512_vnni) {
+      EXPECT_EQ(run(code_products_vnni), expected) << groups;
+    }
+  }
+}
+
+/// Four dimensions hold nearly all of the length: neighbors lie closer together than the codes can
+/// tell.
+Rows concentrated_rows(std::size_t count, std::size_t dim) {
+  Rows rows = test::gaussian_rows(count, dim, 11);
+  for (std::size_t i = 0; i < rows.values.size(); ++i)
+    rows.values[i] *= i % dim < 4 ? 20.0F : 0.05F;
+  return rows;
+}
+
+/// Few different vectors, each many times, some scaled or nearly equal.
+Rows repeated_rows(std::size_t count, std::size_t dim) {
+  const Rows some = test::clustered_rows(40, dim, 12);
+  std::mt19937 random(13);
+  std::vector<float> values;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto row = some.row(random() % some.size());
+    const float scale = random() % 3 == 0 ? 2.0F : 1.0F;
+    for (const float value : row) values.push_back(scale * value);
+    if (random() % 10 == 0) values.back() = std::nextafter(values.back(), 10.0F);
+  }
+  return test::rows_of(dim, std::move(values));
+}
+
+/// Lengths from 1e-42 (where floats lose digits) to 1e18, and zero vectors.
+Rows rows_of_all_lengths(std::size_t count, std::size_t dim) {
+  Rows rows = test::clustered_rows(count, dim, 14);
+  for (std::size_t i = 0; i < count; ++i) {
+    const float scale = i % 50 == 0 ? 0.0F : std::pow(10.0F, static_cast<float>(i % 61) - 42.0F);
+    for (std::size_t j = 0; j < dim; ++j) rows.values[i * dim + j] *= scale;
+  }
+  return rows;
+}
+
+struct Shape {
+  const char* name;
+  Rows (*make)(std::size_t count, std::size_t dim);
+};
+
+class CodeScan : public testing::TestWithParam<Shape> {};
+
+TEST_P(CodeScan, EqualsThePlainScan) {
+  const test::TemporaryFolder folder;
+  for (const auto& [count, dim] :
+       {std::pair<std::size_t, std::size_t>{9000, 64}, {3001, 99}, {2000, 384}}) {
+    const Rows rows = GetParam().make(count, dim);
+    write_segment(folder / "a.vecs", rows.view(), {.dim = dim});
+    const auto segment = Segment::open(folder / "a.vecs");
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal;
+    for (int query_index = 0; query_index < 12; ++query_index) {
+      std::vector<float> query(dim);
+      const auto near = rows.row(random() % count);
+      const float length = std::max(vector_norm(near), 1e-30F);
+      for (std::size_t j = 0; j < dim; ++j) {
+        query[j] = near[j] / length + (query_index % 3 == 0 ? 0.0F : 0.02F * normal(random)) +
+                   (j == 0 && vector_norm(near) == 0 ? 1.0F : 0.0F);
+      }
+      for (const std::size_t k : {1U, 10U, 100U, 1000U}) {
+        const SearchParams params{.k = k};
+        const SearchResult plain = exact_search(rows.view(), query, params);
+        const SearchResult fast = segment->search(query, params);
+        ASSERT_THAT(fast.neighbors, ElementsAreArray(plain.neighbors))
+            << count << " x " << dim << ", k " << k;
+      }
+    }
+  }
+}
+
+TEST_P(CodeScan, EqualsThePlainScanUnderAFilter) {
+  const test::TemporaryFolder folder;
+  const Rows rows = GetParam().make(3000, 64);
+  write_segment(folder / "a.vecs", rows.view(), {.dim = 64});
+  const auto segment = Segment::open(folder / "a.vecs");
+  const SearchParams params{
+      .k = 20, .filter = [](VectorId id) { return static_cast<std::int64_t>(id) % 70 == 0; }};
+  for (std::size_t i = 1; i < 10; ++i) {
+    EXPECT_THAT(segment->search(rows.row(i), params).neighbors,
+                ElementsAreArray(exact_search(rows.view(), rows.row(i), params).neighbors));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, CodeScan,
+    testing::Values(Shape{"Clustered", [](std::size_t n,
+                                          std::size_t d) { return test::clustered_rows(n, d, 1); }},
+                    Shape{"Gaussian", [](std::size_t n,
+                                         std::size_t d) { return test::gaussian_rows(n, d, 1); }},
+                    Shape{"Repeated", repeated_rows}, Shape{"Concentrated", concentrated_rows},
+                    Shape{"AllLengths", rows_of_all_lengths}),
+    [](const auto& test) { return std::string(test.param.name); });
+
+TEST(CodeScan, ScoresFewRowsAgain) {
+  const test::TemporaryFolder folder;
+  const Rows rows = test::clustered_rows(20'000, 128, 1);
+  write_segment(folder / "a.vecs", rows.view(), {.dim = 128});
+  const auto segment = Segment::open(folder / "a.vecs");
+  std::size_t scored = 0;
+  for (std::size_t i = 0; i < 20; ++i)
+    scored += segment->search(rows.row(i * 700), {.k = 10}).num_scored;
+  EXPECT_LT(scored / 20, 400U);
+}
+
+}  // namespace
+}  // namespace nearlite
