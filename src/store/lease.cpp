@@ -92,9 +92,9 @@ bool Lease::try_take() {
   return true;
 }
 
-void Lease::renew() {
-  Connection& db = sidecar_.connection();
-  const std::string now = rfc3339(sidecar_.clock().now());
+void Lease::renew(Sidecar& writing) {
+  Connection& db = writing.connection();
+  const std::string now = rfc3339(writing.clock().now());
   Statement update =
       db.prepare("UPDATE lease SET heartbeat_at = ?3 WHERE store = ?1 AND token = ?2");
   update.run(std::string_view(store_), std::string_view(token_), std::string_view(now));

@@ -99,18 +99,6 @@ void Sidecar::prune_removals() {
       ->run();
 }
 
-std::int64_t Sidecar::next_generation() {
-  Prepared row = state_->sql(
-      "INSERT INTO fact(store, name, value) VALUES ('', 'generation', '1') "
-      "ON CONFLICT(store, name) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING "
-      "CAST(value AS INTEGER)");
-  row->step();
-  const std::int64_t generation = row->int64(0);
-  while (row->step()) {
-  }
-  return generation;
-}
-
 std::optional<std::string> Sidecar::fact(std::string_view store, std::string_view name) {
   Prepared row = state_->sql("SELECT value FROM fact WHERE store = ?1 AND name = ?2");
   row->bind(1, store).bind(2, name);

@@ -137,9 +137,17 @@ void Sidecar::for_each_record(std::string_view store,
   while (row->step()) visit(stored_record_of(row));
 }
 
-std::size_t Sidecar::count_records(std::string_view store, RecordState state) {
-  Prepared row = state_->sql("SELECT count(*) FROM record WHERE store = ?1 AND state = ?2");
-  row->bind(1, store).bind(2, record_state_name(state));
+std::size_t Sidecar::num_embedded(std::string_view store) {
+  return static_cast<std::size_t>(std::stoull(fact(store, "records").value_or("0")));
+}
+
+std::size_t Sidecar::count_vectors(std::string_view store, std::string_view model_identity,
+                                   std::int64_t after, std::int64_t up_to) {
+  Prepared row = state_->sql(
+      "SELECT count(*) FROM vector CROSS JOIN record ON record.id = vector.record CROSS JOIN model "
+      "ON model.id = record.model WHERE vector.slot > ?3 AND vector.slot <= ?4 AND "
+      "(?1 = '' OR record.store = ?1) AND model.identity = ?2");
+  row->bind(1, store).bind(2, model_identity).bind(3, after).bind(4, up_to);
   row->step();
   return static_cast<std::size_t>(row->int64(0));
 }
@@ -319,7 +327,8 @@ void Sidecar::for_each_slot(std::string_view store, std::string_view model_ident
       "record.text_hash, "
       "governed_text FROM vector CROSS JOIN record ON record.id = vector.record CROSS JOIN model "
       "ON model.id = "
-      "record.model WHERE (?1 = '' OR record.store = ?1) AND model.identity = ?2 ORDER BY "
+      "record.model WHERE (?1 = '' OR record.store = ?1) AND (?2 = '' OR model.identity = ?2) "
+      "ORDER BY "
       "vector.slot");
   row->bind(1, store).bind(2, model_identity);
   while (row->step()) visit(slot_info_of(row));

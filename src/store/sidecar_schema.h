@@ -34,6 +34,14 @@ CREATE TABLE manifest(
   count INTEGER NOT NULL, model_identity TEXT NOT NULL, backend TEXT NOT NULL, calibration TEXT NOT NULL,
   created_at TEXT NOT NULL, PRIMARY KEY(store, kind)) WITHOUT ROWID;
 CREATE TABLE fact(store TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(store, name)) WITHOUT ROWID;
+-- How many records of a store are embedded: fact 'records', kept here so that nobody has to count.
+CREATE TRIGGER record_added AFTER INSERT ON record WHEN NEW.state = 'embedded' BEGIN
+  INSERT INTO fact(store, name, value) VALUES (NEW.store, 'records', '1')
+    ON CONFLICT(store, name) DO UPDATE SET value = CAST(value AS INTEGER) + 1;
+END;
+CREATE TRIGGER record_removed AFTER DELETE ON record WHEN OLD.state = 'embedded' BEGIN
+  UPDATE fact SET value = CAST(value AS INTEGER) - 1 WHERE store = OLD.store AND name = 'records';
+END;
 CREATE TABLE lease(
   store TEXT PRIMARY KEY, token TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL, process_start INTEGER NOT NULL,
   started_at TEXT NOT NULL, heartbeat_at TEXT NOT NULL) WITHOUT ROWID;

@@ -234,7 +234,7 @@ TEST_F(SidecarFile, KeepsRemovalsThatAFileStillNeeds) {
   DerivedFile segment{.store = "notes",
                       .kind = "segment",
                       .file = "s",
-                      .generation = sidecar->next_generation(),
+                      .generation = 1,
                       .last_slot = 2,
                       .last_change = sidecar->last_change(),
                       .count = 2};
@@ -243,7 +243,7 @@ TEST_F(SidecarFile, KeepsRemovalsThatAFileStillNeeds) {
   sidecar->prune_removals();
   EXPECT_EQ(sidecar->removals("notes", segment.last_change).size(), 1U);
   segment.last_change = sidecar->last_change();
-  segment.generation = sidecar->next_generation();
+  segment.generation = 2;
   sidecar->put_derived_file(segment);
   sidecar->prune_removals();
   EXPECT_THAT(sidecar->removals("notes", 0), IsEmpty());
@@ -273,7 +273,7 @@ TEST_F(SidecarFile, ALeaseIsTakenOverWhenItsProcessIsGone) {
       "UPDATE lease SET process_start = process_start + 1");  // the number was given anew
   const Lease next(*sidecar, "notes", std::chrono::milliseconds{0});
   Transaction transaction = sidecar->begin();
-  EXPECT_THROW(lease->renew(), Unavailable);
+  EXPECT_THROW(lease->renew(*sidecar), Unavailable);
 }
 
 TEST_F(SidecarFile, AFullDiskIsUnavailableAndLosesNothing) {

@@ -20,9 +20,9 @@ class Lease {
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
 
-  /// Inside a write transaction: says that we live. Throws Unavailable if another run has taken
-  /// over.
-  void renew();
+  /// Inside a write transaction of this or another connection: says that we live. Throws
+  /// Unavailable if another run has taken over.
+  void renew(Sidecar& writing);
 
  private:
   bool try_take();

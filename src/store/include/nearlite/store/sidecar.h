@@ -169,7 +169,10 @@ class Sidecar {
   std::optional<std::vector<std::int64_t>> remove_record(const SourceKey& key);
   void for_each_record(std::string_view store,
                        const std::function<void(const StoredRecord&)>& visit);
-  std::size_t count_records(std::string_view store, RecordState state);
+  std::size_t num_embedded(std::string_view store);  // records with vectors; costs nothing
+  /// Vectors that scan_vectors() would visit.
+  std::size_t count_vectors(std::string_view store, std::string_view model_identity,
+                            std::int64_t after, std::int64_t up_to);
   /// Every vector of the store ("": of all) with this model identity and a slot in (after, up_to],
   /// ascending.
   void scan_vectors(std::string_view store, std::string_view model_identity, std::int64_t after,
@@ -194,7 +197,6 @@ class Sidecar {
   void remove_derived_file(std::string_view store, std::string_view kind);
   /// Forgets the removals that no file of the manifest needs.
   void prune_removals();
-  std::int64_t next_generation();
 
   // Small facts by name; store "" for those of the whole file.
   std::optional<std::string> fact(std::string_view store, std::string_view name);

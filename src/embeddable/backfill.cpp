@@ -1,0 +1,343 @@
+#include "backfill.h"
+
+#include <algorithm>
+
+#include "nearlite/base/error.h"
+#include "nearlite/base/files.h"
+
+namespace nearlite {
+namespace {
+
+constexpr std::size_t kMaxBatch = 10'000;
+constexpr std::size_t kMaxListed = 1000;
+constexpr std::size_t kOrphansPerTransaction = 1000;
+
+std::size_t checked_batch_size(std::size_t size) {
+  if (size == 0 || size > kMaxBatch) {
+    throw InvalidArgument("batch_size is " + std::to_string(size) + ", wanted 1 to " +
+                          std::to_string(kMaxBatch));
+  }
+  return size;
+}
+
+}  // namespace
+
+std::string source_state_of(const std::filesystem::path& database) {
+  if (database.empty()) return {};
+  std::string state;
+  for (const char* suffix : {"", "-wal"}) {
+    std::filesystem::path file = database;
+    file += suffix;
+    const auto stamp = stamp_of(file);
+    if (stamp && stamp->size_bytes > 0) {
+      state += std::to_string(stamp->size_bytes) + "," + std::to_string(stamp->modified_ns) + "," +
+               std::to_string(stamp->inode) + ";";
+    } else {
+      state += "none;";
+    }
+  }
+  return state;
+}
+
+Backfill::Backfill(const EmbeddableDBMixin& db, VectorEngine& engine,
+                   const BackfillOptions& options)
+    : db_(db),
+      engine_(engine),
+      options_(options),
+      store_(db.options().store_name),
+      embedder_(db.encoder(), *db.options().gate, options.threads),
+      cursor_(db.iter_records()),
+      finder_(db.iter_records()) {
+  checked_batch_size(options.batch_size);
+}
+
+BackfillResult Backfill::run() {
+  if (!options_.dry_run) {
+    engine_.create();
+    lease_connection_ = std::make_unique<Sidecar>(
+        engine_.settings().sidecar, SidecarOptions{.clock = engine_.settings().clock});
+    lease_ = std::make_unique<Lease>(*lease_connection_, store_, options_.wait);
+  }
+  // Before the first row is read: what is written during the run counts as not seen.
+  const std::string source_state = source_state_of(engine_.settings().database);
+  engine_.read([&](Sidecar& sidecar) { known_models_ = sidecar.models(store_); });
+  progress_.total = cursor_.count();
+  walk();
+  if (!result_.stopped) {
+    remove_orphans();
+    if (!options_.dry_run) finish(source_state);
+  }
+  lease_.reset();
+  result_.tokens += embedder_.num_tokens();
+  result_.truncated = embedder_.num_truncated();
+  result_.wall_ms = watch_.elapsed_ms();
+  report();
+  return std::move(result_);
+}
+
+void Backfill::walk() {
+  SourceRecord source;
+  while (cursor_.next(source)) {
+    if (options_.stop.stop_requested()) {
+      result_.stopped = true;
+      break;
+    }
+    look_at(source);
+    if (pending_.size() >= options_.batch_size) flush();
+    if (++progress_.done % 1000 == 0) report();
+  }
+  while (!pending_.empty()) flush();  // a record whose text changed meanwhile comes back once
+}
+
+void Backfill::look_at(SourceRecord& source) {
+  seen_.push_back(hash_of_key(source.key.table, source.key.json));
+  PendingRecord record;
+  record.content = content_of(db_, source.record);
+  record.last_updated = last_updated_of(source.record);
+  record.key = std::move(source.key);
+  record.kind = std::move(source.kind);
+  record.source_id = std::move(source.source_id);
+  take(std::move(record));
+}
+
+/// Counts a record, and keeps it for the next batch if it has to be written.
+void Backfill::take(PendingRecord record) {
+  const Content& content = record.content;
+  if (content.kind == Content::Kind::kFailed) {
+    // What was embedded before stays: the reason may pass.
+    ++num_waiting_;
+    count_skip(record.key, content.reason, false);
+    return;
+  }
+  const std::optional<StoredRecord> stored = stored_record(record.key);
+  const bool work = needs_work(record, stored);
+  if (content.kind == Content::Kind::kEmpty || content.kind == Content::Kind::kSkipped) {
+    if (!record.retried) count_skip(record.key, content.reason, true);
+  } else if (!work) {
+    if (stored->state == RecordState::kBlocked) {
+      ++result_.blocked;
+    } else if (stored->state == RecordState::kSkipped) {
+      count_skip(record.key, stored->reason, true);
+    } else {
+      ++result_.unchanged;
+    }
+  }
+  if (work) pending_.push_back(std::move(record));
+}
+
+bool Backfill::needs_work(const PendingRecord& record, const std::optional<StoredRecord>& stored) {
+  const Content& content = record.content;
+  if (!stored) return true;
+  if (content.kind == Content::Kind::kEmpty) return stored->state != RecordState::kEmpty;
+  if (content.kind == Content::Kind::kSkipped) {
+    return stored->state != RecordState::kSkipped || stored->text_hash != content.hash;
+  }
+  if (stored->damaged || stored->text_hash != content.hash) return true;
+  if (stored->state == RecordState::kEmpty || stored->model != model_for(content).id) return true;
+  return content.kind == Content::Kind::kText && stored->rules_version != embedder_.rules_version();
+}
+
+Backfill::Model& Backfill::model_for(const Content& content) {
+  std::optional<Model>& model = content.kind == Content::Kind::kVector ? own_model_ : text_model_;
+  const bool fits =
+      model && (content.kind == Content::Kind::kText || model->dim == content.vector.size());
+  if (fits) return *model;
+  model.emplace();
+  if (content.kind == Content::Kind::kVector) {
+    model->dim = content.vector.size();
+    model->identity = own_identity(model->dim);
+    model->name = "vectors of the store's own";
+  } else {
+    const ModelInfo& info = db_.encoder().info();
+    model->dim = info.dim;
+    model->identity = info.identity;
+    model->name = info.name;
+  }
+  const EmbeddableOptions& options = db_.options();
+  for (const ModelGeneration& known : known_models_) {
+    if (known.identity == model->identity && known.dim == model->dim &&
+        known.text_template == options.text_template &&
+        known.embedding_version == options.embedding_version) {
+      model->id = known.id;
+    }
+  }
+  return *model;
+}
+
+std::optional<StoredRecord> Backfill::stored_record(const RecordKey& key) {
+  std::optional<StoredRecord> stored;
+  engine_.read([&](Sidecar& sidecar) {
+    stored = sidecar.find_record({store_, key.table, key.json});
+  });
+  return stored;
+}
+
+void Backfill::flush() {
+  if (options_.dry_run) {
+    price_pending();
+    return;
+  }
+  embedder_.embed(pending_);
+  std::vector<PendingRecord> changed;
+  const Stopwatch storing;
+  write_pending(changed);
+  result_.store_ms += storing.elapsed_ms();
+  pending_.clear();
+  for (PendingRecord& record : changed) take(std::move(record));
+  report();
+}
+
+void Backfill::write_pending(std::vector<PendingRecord>& changed) {
+  BackfillResult before = result_;
+  try {
+    engine_.write([&](Sidecar& sidecar) {
+      lease_->renew(sidecar);
+      for (PendingRecord& record : pending_) write_one(sidecar, record, changed);
+    });
+  } catch (...) {
+    result_ = std::move(before);  // the transaction was rolled back whole
+    throw;
+  }
+}
+
+/// The fence: the row is read again inside the write transaction, so that the late result of an old
+/// text never replaces a newer one. False if the record was not written.
+bool Backfill::write_one(Sidecar& sidecar, PendingRecord& record,
+                         std::vector<PendingRecord>& changed) {
+  auto now = finder_.find(record.key);
+  if (!now) {
+    if (sidecar.remove_record({store_, record.key.table, record.key.json})) ++result_.removed;
+    return false;
+  }
+  Content content = content_of(db_, now->record);
+  if (content.kind != record.content.kind || content.hash != record.content.hash) {
+    if (record.retried) {
+      ++num_waiting_;
+      count_skip(record.key, "its text changes faster than it can be embedded", false);
+      return false;
+    }
+    PendingRecord again;
+    again.key = record.key;
+    again.kind = now->kind;
+    again.source_id = now->source_id;
+    again.last_updated = last_updated_of(now->record);
+    again.content = std::move(content);
+    again.retried = true;
+    changed.push_back(std::move(again));
+    return false;
+  }
+  std::int64_t model_id = 0;
+  std::size_t dim = 0;
+  if (record.state == RecordState::kEmbedded || record.state == RecordState::kBlocked) {
+    Model& model = model_for(record.content);
+    if (model.id == 0) {
+      const EmbeddableOptions& options = db_.options();
+      model.id = sidecar.put_model(store_, {0, model.name, model.identity, model.dim,
+                                            options.text_template, options.embedding_version});
+    }
+    model_id = model.id;
+    dim = model.dim;
+    if (sidecar.fact(store_, "model") != std::to_string(model_id)) {
+      sidecar.set_fact(store_, "model", std::to_string(model_id));
+    }
+  }
+  sidecar.put_record(record_write(record, store_, model_id, dim, embedder_.rules_version()));
+  switch (record.state) {
+    case RecordState::kEmbedded:
+      ++result_.embedded;
+      result_.passages += record.passages.size();
+      break;
+    case RecordState::kBlocked:
+      ++result_.blocked;
+      break;
+    case RecordState::kSkipped:
+      if (record.content.kind == Content::Kind::kText) count_skip(record.key, record.reason, true);
+      break;
+    case RecordState::kEmpty:
+      break;
+  }
+  return true;
+}
+
+/// A dry run: what the batch would cost.
+void Backfill::price_pending() {
+  for (PendingRecord& record : pending_) {
+    embedder_.govern(record);
+    if (record.state == RecordState::kBlocked) ++result_.blocked;
+    if (record.state != RecordState::kEmbedded) continue;
+    ++result_.embedded;
+    result_.tokens += embedder_.count_tokens(record);
+  }
+  pending_.clear();
+  report();
+}
+
+void Backfill::count_skip(const RecordKey& key, const std::string& reason, bool permanent) {
+  ++result_.skipped;
+  if (result_.skipped_records.size() < kMaxListed)
+    result_.skipped_records.push_back({key, reason, permanent});
+}
+
+void Backfill::remove_orphans() {
+  std::sort(seen_.begin(), seen_.end());
+  std::vector<RecordKey> candidates;
+  engine_.read([&](Sidecar& sidecar) {
+    sidecar.for_each_record(store_, [&](const StoredRecord& stored) {
+      if (std::binary_search(seen_.begin(), seen_.end(), hash_of_key(stored.table, stored.key)))
+        return;
+      RecordKey key;
+      key.json = stored.key;
+      key.table = stored.table;
+      candidates.push_back(std::move(key));
+    });
+  });
+  const Stopwatch storing;
+  for (std::size_t begin = 0; begin < candidates.size(); begin += kOrphansPerTransaction) {
+    const auto part =
+        std::span(candidates)
+            .subspan(begin, std::min(kOrphansPerTransaction, candidates.size() - begin));
+    // Looked up once more: a record added while the walk was on was not seen by it.
+    const auto gone = [&](const RecordKey& key) { return !finder_.find(key); };
+    if (options_.dry_run) {
+      result_.removed += static_cast<std::size_t>(std::ranges::count_if(part, gone));
+      continue;
+    }
+    std::size_t removed = 0;
+    engine_.write([&](Sidecar& sidecar) {
+      lease_->renew(sidecar);
+      for (const RecordKey& key : part) {
+        if (gone(key) && sidecar.remove_record({store_, key.table, key.json})) ++removed;
+      }
+    });
+    result_.removed += removed;
+  }
+  result_.store_ms += storing.elapsed_ms();
+}
+
+void Backfill::finish(const std::string& source_state) {
+  const Stopwatch storing;
+  const std::string now = rfc3339(engine_.settings().clock->now());
+  engine_.write([&](Sidecar& sidecar) {
+    lease_->renew(sidecar);
+    sidecar.set_fact(store_, "last_backfill", now);
+    sidecar.set_fact(store_, "source_state", source_state);
+    sidecar.set_fact(store_, "database", engine_.settings().database.string());
+    if (num_waiting_ == 0) {
+      sidecar.remove_fact(store_, "waiting_since");
+    } else if (!sidecar.fact(store_, "waiting_since")) {
+      sidecar.set_fact(store_, "waiting_since", now);
+    }
+  });
+  engine_.publish(PublishRule::kWhenItPays);
+  result_.store_ms += storing.elapsed_ms();
+}
+
+void Backfill::report() {
+  if (!options_.progress) return;
+  progress_.embedded = result_.embedded;
+  progress_.tokens = result_.tokens + embedder_.num_tokens();
+  progress_.elapsed_ms = watch_.elapsed_ms();
+  options_.progress(progress_);
+}
+
+}  // namespace nearlite

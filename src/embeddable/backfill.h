@@ -1,0 +1,68 @@
+#pragma once
+
+#include <optional>
+#include <unordered_set>
+#include <vector>
+
+#include "embedder.h"
+#include "nearlite/embeddable/embeddable_db_mixin.h"
+#include "nearlite/store/lease.h"
+#include "vector_engine.h"
+
+namespace nearlite {
+
+/// One run over all records of a store: embeds what is missing or stale, removes orphans, publishes
+/// once.
+class Backfill {
+ public:
+  Backfill(const EmbeddableDBMixin& db, VectorEngine& engine, const BackfillOptions& options);
+  BackfillResult run();
+
+ private:
+  struct Model {
+    std::string name;
+    std::string identity;
+    std::size_t dim = 0;
+    std::int64_t id = 0;  // 0: not in the sidecar yet
+  };
+
+  void walk();
+  void look_at(SourceRecord& source);
+  bool needs_work(const PendingRecord& record, const std::optional<StoredRecord>& stored);
+  Model& model_for(const Content& content);
+  std::optional<StoredRecord> stored_record(const RecordKey& key);
+  void take(PendingRecord record);
+  void flush();
+  void write_pending(std::vector<PendingRecord>& changed);
+  bool write_one(Sidecar& sidecar, PendingRecord& record, std::vector<PendingRecord>& changed);
+  void price_pending();
+  void count_skip(const RecordKey& key, const std::string& reason, bool permanent);
+  void remove_orphans();
+  void finish(const std::string& source_state);
+  void report();
+
+  const EmbeddableDBMixin& db_;
+  VectorEngine& engine_;
+  const BackfillOptions& options_;
+  const std::string& store_;
+  Embedder embedder_;
+  RecordCursor cursor_;
+  RecordCursor finder_;
+  std::vector<ModelGeneration> known_models_;
+  std::optional<Model> text_model_;
+  std::optional<Model> own_model_;
+  std::unique_ptr<Sidecar> lease_connection_;
+  std::unique_ptr<Lease> lease_;
+  std::vector<PendingRecord> pending_;
+  std::vector<std::uint64_t> seen_;  // hashes of keys
+  std::size_t num_waiting_ = 0;      // records that failed
+  BackfillProgress progress_;
+  BackfillResult result_;
+  Stopwatch watch_;
+};
+
+/// What tells later whether the source was written to: size, time and inode of the database and its
+/// -wal; "" if it has no file.
+std::string source_state_of(const std::filesystem::path& database);
+
+}  // namespace nearlite

@@ -1,0 +1,152 @@
+#include "embedder.h"
+
+#include <algorithm>
+#include <future>
+
+#include "nearlite/base/checksum.h"
+#include "nearlite/base/error.h"
+#include "nearlite/base/names.h"
+
+namespace nearlite {
+namespace {
+
+std::string_view part_of(const std::string& text, const Passage& passage) {
+  return std::string_view(text).substr(passage.begin, passage.end - passage.begin);
+}
+
+}  // namespace
+
+void Embedder::govern(PendingRecord& record) const {
+  switch (record.content.kind) {
+    case Content::Kind::kEmpty:
+      record.state = RecordState::kEmpty;
+      break;
+    case Content::Kind::kSkipped:
+    case Content::Kind::kFailed:
+      record.state = RecordState::kSkipped;
+      break;
+    case Content::Kind::kText:
+    case Content::Kind::kVector:
+      record.state = RecordState::kEmbedded;
+      break;
+  }
+  record.reason = record.content.reason;
+  if (record.content.kind != Content::Kind::kText) return;
+  GateDecision decision = gate_.check(record.content.text);
+  record.decision = gate_action_name(decision.action);
+  record.reason = join_names(decision.reasons);
+  if (decision.action == GateAction::kRedact) {
+    record.governed_text = std::move(decision.text);
+  } else if (decision.action != GateAction::kAllow) {
+    record.state = RecordState::kBlocked;
+  }
+}
+
+void Embedder::embed(std::span<PendingRecord> records) {
+  std::vector<PendingRecord*> texts;
+  for (PendingRecord& record : records) {
+    govern(record);
+    if (record.state != RecordState::kEmbedded) continue;
+    if (record.content.kind == Content::Kind::kVector) {
+      record.passages = {{0, 0}};
+      record.vectors = record.content.vector;
+    } else {
+      record.passages = encoder_.passages(embedded_text(record));
+      texts.push_back(&record);
+    }
+  }
+  try {
+    encode_all(texts);
+  } catch (const InvalidArgument&) {
+    // One of the texts is refused: find out which, so that it does not stop the others.
+    for (PendingRecord*& record : texts) {
+      try {
+        encode_all({&record, 1});
+      } catch (const InvalidArgument& error) {
+        record->state = RecordState::kSkipped;
+        record->reason = error.what();
+        record->passages.clear();
+      }
+    }
+  }
+}
+
+void Embedder::encode_all(std::span<PendingRecord*> records) {
+  std::vector<std::string_view> texts;
+  for (const PendingRecord* record : records) {
+    for (const Passage& passage : record->passages)
+      texts.push_back(part_of(embedded_text(*record), passage));
+  }
+  if (texts.empty()) return;
+  const EncodedBatch batch = encode(texts);
+  auto next = batch.vectors.begin();
+  for (PendingRecord* record : records) {
+    const auto count = static_cast<std::ptrdiff_t>(record->passages.size() * batch.dim);
+    record->vectors.assign(next, next + count);
+    next += count;
+  }
+  num_tokens_ += batch.num_tokens;
+  num_truncated_ += batch.num_truncated;
+}
+
+EncodedBatch Embedder::encode(std::span<const std::string_view> texts) const {
+  const std::size_t parts = std::min(std::max<std::size_t>(threads_, 1), texts.size());
+  if (parts == 1) return encoder_.encode(texts, TextRole::kDocument);
+  std::vector<std::future<EncodedBatch>> running;
+  for (std::size_t i = 0; i < parts; ++i) {
+    const std::size_t begin = texts.size() * i / parts;
+    const std::size_t end = texts.size() * (i + 1) / parts;
+    running.push_back(
+        std::async(std::launch::async, [this, part = texts.subspan(begin, end - begin)] {
+          return encoder_.encode(part, TextRole::kDocument);
+        }));
+  }
+  EncodedBatch whole;
+  for (auto& part : running) {
+    const EncodedBatch batch = part.get();
+    whole.dim = batch.dim;
+    whole.num_tokens += batch.num_tokens;
+    whole.num_truncated += batch.num_truncated;
+    whole.vectors.insert(whole.vectors.end(), batch.vectors.begin(), batch.vectors.end());
+  }
+  return whole;
+}
+
+std::size_t Embedder::count_tokens(const PendingRecord& record) const {
+  if (record.state != RecordState::kEmbedded || record.content.kind != Content::Kind::kText)
+    return 0;
+  std::size_t tokens = 0;
+  const std::string& text = embedded_text(record);
+  for (const Passage& passage : encoder_.passages(text))
+    tokens += encoder_.tokenize(part_of(text, passage)).ids.size();
+  return tokens;
+}
+
+RecordWrite record_write(const PendingRecord& record, const std::string& store, std::int64_t model,
+                         std::size_t dim, const std::string& rules_version) {
+  RecordWrite write;
+  write.key = {store, record.key.table, record.key.json};
+  write.model = model;
+  write.state = record.state;
+  write.reason = record.reason;
+  write.text_hash = record.content.hash;
+  write.kind = record.kind;
+  write.source_id = record.source_id;
+  write.last_updated = record.last_updated;
+  write.decision = record.decision;
+  write.rules_version = rules_version;
+  write.governed_text = record.governed_text;
+  if (record.state != RecordState::kEmbedded) return write;
+  const std::string& text = embedded_text(record);
+  for (std::size_t i = 0; i < record.passages.size(); ++i) {
+    const Passage& passage = record.passages[i];
+    const std::uint64_t hash = record.content.kind == Content::Kind::kVector
+                                   ? record.content.hash
+                                   : xxh3_64(part_of(text, passage));
+    write.passages.push_back({passage.begin, passage.end, hash,
+                              std::span<const float>(record.vectors).subspan(i * dim, dim)});
+  }
+  return write;
+}
+
+}  // namespace nearlite

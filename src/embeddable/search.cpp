@@ -1,0 +1,221 @@
+// Searching: from vectors found to records shown. Every record hit is true: its row is read again
+// first.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "content.h"
+#include "mixin_state.h"
+#include "nearlite/base/error.h"
+#include "nearlite/base/utf8.h"
+
+namespace nearlite {
+namespace {
+
+constexpr std::size_t kSnippetBytes = 4096;  // of a text whose passages are not known any more
+
+/// annoy: sqrt(2 - 2 cosine); faiss, flat, auto: the inner product of unit vectors.
+float distance_of(Backend backend, float similarity) {
+  if (backend != Backend::kAnnoy) return similarity;
+  return std::sqrt(std::max(0.0F, 2.0F - 2.0F * similarity));
+}
+
+std::optional<std::int64_t> number_of(const RecordKey& key) {
+  std::int64_t number = 0;
+  const char* end = key.json.data() + key.json.size();
+  const auto [at, error] = std::from_chars(key.json.data(), end, number);
+  if (error != std::errc{} || at != end) return std::nullopt;
+  return number;
+}
+
+/// Best first; equal similarity: by table, numbers before texts, smaller key first.
+template <typename SomeHit>
+bool is_better(const SomeHit& a, const SomeHit& b) {
+  if (a.similarity != b.similarity) return a.similarity > b.similarity;
+  if (a.key.table != b.key.table) return a.key.table < b.key.table;
+  const auto number_a = number_of(a.key);
+  const auto number_b = number_of(b.key);
+  if (number_a && number_b) return *number_a < *number_b;
+  if (number_a.has_value() != number_b.has_value()) return number_a.has_value();
+  return a.key.json < b.key.json;
+}
+
+RecordKey key_of(const SlotInfo& info) {
+  RecordKey key;
+  key.json = info.key;
+  key.table = info.table;
+  return key;
+}
+
+/// The slots whose record passes, ascending.
+std::vector<std::int64_t> allowed_slots(VectorEngine& engine, const std::string& store,
+                                        const std::function<bool(const RecordKey&)>& filter) {
+  std::vector<SlotInfo> infos;
+  engine.read([&](Sidecar& sidecar) {
+    sidecar.for_each_slot(store, "", [&](const SlotInfo& info) { infos.push_back(info); });
+  });
+  std::vector<std::int64_t>
+      slots;  // the filter runs outside of the lock: it may be slow, or search itself
+  std::map<RecordKey, bool> known;
+  for (const SlotInfo& info : infos) {
+    const RecordKey key = key_of(info);
+    auto found = known.find(key);
+    if (found == known.end()) found = known.emplace(key, filter(key)).first;
+    if (found->second) slots.push_back(info.slot);
+  }
+  return slots;
+}
+
+struct BestPassage {
+  RecordKey key;
+  float similarity = 0;
+  SlotInfo info;
+};
+
+/// The records behind the neighbors, each with its best passage, in the order found.
+std::vector<BestPassage> records_of(VectorEngine& engine, const std::vector<Neighbor>& neighbors) {
+  std::vector<BestPassage> records;
+  std::set<RecordKey> known;
+  engine.read([&](Sidecar& sidecar) {
+    for (const Neighbor& neighbor : neighbors) {
+      auto info = sidecar.find_slot(static_cast<std::int64_t>(neighbor.id));
+      if (!info) continue;  // removed since the snapshot was taken
+      RecordKey key = key_of(*info);
+      if (known.insert(key).second)
+        records.push_back({std::move(key), neighbor.similarity, std::move(*info)});
+    }
+  });
+  std::stable_sort(records.begin(), records.end(), is_better<BestPassage>);
+  return records;
+}
+
+std::string passage_text_of(const EmbeddableDBMixin& db, const Record& record,
+                            const Content& content, const SlotInfo& info, bool stale) {
+  std::string text = content.text;
+  if (content.kind == Content::Kind::kVector) {
+    try {
+      text = db.text(record);
+    } catch (const std::exception&) {
+      text.clear();
+    }
+    if (find_invalid_utf8(text)) text.clear();
+    return std::string(utf8_prefix(text, kSnippetBytes));
+  }
+  if (stale) return std::string(utf8_prefix(text, kSnippetBytes));
+  if (!info.governed_text.empty()) text = info.governed_text;
+  if (info.text_end > text.size() || info.text_begin >= info.text_end) return text;
+  return text.substr(info.text_begin, info.text_end - info.text_begin);
+}
+
+/// Asks for ever more neighbors until `enough` says so or all were seen.
+class Widening {
+ public:
+  Widening(VectorEngine& engine, std::span<const float> query, SearchParams params, std::size_t k)
+      : engine_(engine), query_(query), params_(std::move(params)) {
+    params_.k = 2 * k + 8;  // some records have several passages near the query, some rows are gone
+  }
+  SearchResult next() {
+    SearchResult found = engine_.search(query_, params_);
+    exhausted_ = found.neighbors.size() < params_.k;
+    params_.k *= 4;
+    return found;
+  }
+  bool exhausted() const { return exhausted_; }
+
+ private:
+  VectorEngine& engine_;
+  std::span<const float> query_;
+  SearchParams params_;
+  bool exhausted_ = false;
+};
+
+/// Why the query cannot be compared with the stored vectors; empty if it can.
+std::string mismatch_of(const EmbeddableDBMixin& db, const EngineView& view) {
+  if (!view.model || is_own_identity(view.model->identity)) return {};
+  try {
+    if (db.encoder().info().identity == view.model->identity) return {};
+  } catch (const Error&) {
+    return {};  // no model here: the query came from elsewhere, and only its size can be compared
+  }
+  return std::to_string(view.records) + " records were embedded with another model (" +
+         view.model->name + "): run a backfill";
+}
+
+}  // namespace
+
+std::vector<Hit> EmbeddableDBMixin::search_by_vector(std::span<const float> vector,
+                                                     std::size_t top_k) const {
+  if (top_k == 0) throw InvalidArgument("top_k is 0, wanted at least 1");
+  if (!mismatch_of(*this, engine().view()).empty()) return {};
+  Widening widening(engine(), vector, {}, top_k);
+  std::vector<BestPassage> records;
+  do {
+    records = records_of(engine(), widening.next().neighbors);
+  } while (records.size() < top_k && !widening.exhausted());
+  if (records.size() > top_k) records.resize(top_k);
+  std::vector<Hit> hits;
+  for (BestPassage& record : records) {
+    hits.push_back({std::move(record.key), record.similarity,
+                    distance_of(options_.backend, record.similarity)});
+  }
+  return hits;
+}
+
+std::vector<Hit> EmbeddableDBMixin::search(std::string_view question, std::size_t top_k) const {
+  return search_by_vector(encode_text(question), top_k);
+}
+
+RecordSearchResult EmbeddableDBMixin::search_records(std::span<const float> query,
+                                                     const RecordSearchOptions& options) const {
+  if (options.k == 0) throw InvalidArgument("k is 0, wanted at least 1");
+  const Stopwatch watch;
+  RecordSearchResult result;
+  const EngineView view = engine().view();
+  result.records = view.records;
+  if (std::string mismatch = mismatch_of(*this, view); !mismatch.empty()) {
+    result.complete = false;
+    result.incomplete_reason = std::move(mismatch);
+    result.took_ms = watch.elapsed_ms();
+    return result;
+  }
+  SearchParams params;
+  params.recall = options.recall;
+  params.index_only = options.index_only;
+  if (options.filter) {
+    params.filter =
+        [allowed = allowed_slots(engine(), options_.store_name, options.filter)](VectorId id) {
+          return std::binary_search(allowed.begin(), allowed.end(), static_cast<std::int64_t>(id));
+        };
+  }
+  Widening widening(engine(), query, std::move(params), options.k);
+  RecordCursor rows = iter_records();
+  std::set<RecordKey> looked_at;
+  while (result.hits.size() < options.k) {
+    const SearchResult found = widening.next();
+    result.path = found.path;
+    result.recall = found.recall;
+    for (BestPassage& best : records_of(engine(), found.neighbors)) {
+      if (result.hits.size() == options.k) break;
+      if (!looked_at.insert(best.key).second) continue;
+      auto row = rows.find(best.key);
+      if (!row) continue;  // gone: the next one takes its place
+      const Content content = content_of(*this, row->record);
+      RecordHit hit;
+      hit.key = std::move(best.key);
+      hit.similarity = best.similarity;
+      hit.distance = distance_of(options_.backend, best.similarity);
+      hit.stale = content.hash != best.info.record_text_hash;
+      hit.passage_text = passage_text_of(*this, row->record, content, best.info, hit.stale);
+      hit.record = std::move(row->record);
+      result.hits.push_back(std::move(hit));
+    }
+    if (widening.exhausted()) break;
+  }
+  std::stable_sort(result.hits.begin(), result.hits.end(), is_better<RecordHit>);
+  result.took_ms = watch.elapsed_ms();
+  return result;
+}
+
+}  // namespace nearlite

@@ -1,0 +1,267 @@
+#include "vector_engine.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "nearlite/base/checksum.h"
+#include "nearlite/base/error.h"
+#include "nearlite/base/files.h"
+#include "nearlite/index/backend_file.h"
+
+namespace nearlite {
+namespace {
+
+constexpr std::int64_t kAllSlots = std::numeric_limits<std::int64_t>::max();
+// Below this a scan is always cheaper than opening and checking the backend's file.
+constexpr std::size_t kIndexPaysFrom = 200'000;
+
+VectorId id_of(std::int64_t slot) { return VectorId{slot}; }
+
+}  // namespace
+
+/// The searchable state in memory.
+struct VectorEngine::Loaded {
+  std::int64_t data_version = -1;
+  std::int64_t generation = -1;
+  std::int64_t model_id = 0;
+  std::optional<ModelGeneration> model;
+  std::int64_t last_slot = 0;
+  std::int64_t last_change = 0;
+  bool index_tried = false;
+  std::shared_ptr<const Segment> segment;
+  std::shared_ptr<const VectorIndex> index;
+  std::shared_ptr<DeltaIndex> delta;
+  Tombstones dead;
+  std::vector<std::int64_t> damaged;  // found while loading
+  EngineView view;
+
+  bool holds(std::int64_t slot) const {
+    if (segment && segment->position_of(id_of(slot))) return true;
+    std::size_t low = 0;
+    std::size_t high = delta ? delta->size() : 0;  // slots arrive in ascending order
+    while (low < high) {
+      const std::size_t middle = (low + high) / 2;
+      if (delta->id_at(middle) < id_of(slot))
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return delta && low < delta->size() && delta->id_at(low) == id_of(slot);
+  }
+};
+
+VectorEngine::VectorEngine(EngineSettings settings) : settings_(std::move(settings)) {}
+VectorEngine::~VectorEngine() = default;
+
+std::filesystem::path VectorEngine::folder_of_sidecar() const {
+  const auto parent = settings_.sidecar.parent_path();
+  return parent.empty() ? "." : parent;
+}
+
+std::filesystem::path VectorEngine::folder() const {
+  return std::filesystem::path(settings_.sidecar).replace_extension(".vec");
+}
+
+Sidecar* VectorEngine::reader_locked() {
+  if (!reader_) {
+    const auto stamp = stamp_of(settings_.sidecar);
+    if (!stamp || stamp->size_bytes == 0) return nullptr;
+    reader_ =
+        std::make_unique<Sidecar>(settings_.sidecar, SidecarOptions{.clock = settings_.clock});
+  }
+  return reader_.get();
+}
+
+bool VectorEngine::read(const std::function<void(Sidecar&)>& body) {
+  const std::lock_guard lock(reading_);
+  Sidecar* sidecar = reader_locked();
+  if (sidecar == nullptr) return false;
+  body(*sidecar);
+  return true;
+}
+
+Sidecar& VectorEngine::writer_locked() {
+  if (!writer_) {
+    std::filesystem::create_directories(folder_of_sidecar());
+    writer_ = std::make_unique<Sidecar>(
+        settings_.sidecar,
+        SidecarOptions{.create = true, .like = settings_.database, .clock = settings_.clock});
+  }
+  return *writer_;
+}
+
+void VectorEngine::create() {
+  const std::lock_guard lock(writing_);
+  writer_locked();
+}
+
+void VectorEngine::write(const std::function<void(Sidecar&)>& body) {
+  const std::lock_guard lock(writing_);
+  Transaction transaction = writer_locked().begin();
+  body(*writer_);
+  transaction.commit();
+}
+
+EngineView VectorEngine::view() {
+  const std::lock_guard lock(reading_);
+  Sidecar* sidecar = reader_locked();
+  if (sidecar == nullptr) return {};
+  try {
+    refresh_locked(*sidecar);
+  } catch (const CorruptData&) {
+    if (!loaded_->segment) throw;
+    distrust_segment_locked();
+    refresh_locked(*sidecar);
+  }
+  return loaded_->view;
+}
+
+/// A block of the segment is damaged: from now on the sidecar answers, until the next publish.
+void VectorEngine::distrust_segment_locked() {
+  loaded_ = std::make_unique<Loaded>();
+  segment_distrusted_ = true;
+}
+
+SearchResult VectorEngine::search(std::span<const float> query, const SearchParams& params) {
+  for (bool again = false;; again = true) {
+    EngineView now = view();
+    if (!now.snapshot) return {};
+    if (query.size() != now.snapshot->dim()) {
+      throw InvalidArgument("the query has " + std::to_string(query.size()) +
+                            " dimensions, the store " + settings_.store + " has " +
+                            std::to_string(now.snapshot->dim()));
+    }
+    if (params.index_only || now.snapshot->size() >= kIndexPaysFrom) {
+      const std::lock_guard lock(reading_);
+      attach_index_locked();
+      now = loaded_->view;
+    }
+    try {
+      return now.snapshot->search(query, params);
+    } catch (const CorruptData&) {
+      if (again) throw;
+      const std::lock_guard lock(reading_);
+      distrust_segment_locked();
+    }
+  }
+}
+
+/// Compares what is loaded with the sidecar and loads what is new. Everything is read in one read
+/// transaction.
+void VectorEngine::refresh_locked(Sidecar& sidecar) {
+  if (!loaded_) loaded_ = std::make_unique<Loaded>();
+  const std::int64_t version = sidecar.data_version();
+  if (loaded_->data_version == version) return;
+  sidecar.connection().execute("BEGIN");
+  try {
+    const std::int64_t generation = std::stoll(sidecar.fact("", "generation").value_or("0"));
+    const std::int64_t model = std::stoll(sidecar.fact(settings_.store, "model").value_or("0"));
+    if (generation != loaded_->generation || model != loaded_->model_id) {
+      reload_locked(sidecar, generation, model);
+    }
+    add_new_rows_locked(sidecar);
+    loaded_->view.records = sidecar.num_embedded(settings_.store);
+    sidecar.connection().execute("COMMIT");
+  } catch (...) {
+    sidecar.connection().rollback_quietly();
+    loaded_->generation = -1;  // half loaded: begin anew the next time
+    loaded_->data_version = -1;
+    throw;
+  }
+  loaded_->data_version =
+      version;  // if a commit came between, the next look reads nothing new once
+  if (!loaded_->damaged.empty()) {
+    // Best effort: a note for the next backfill, which embeds these records again.
+    const std::vector<std::int64_t> damaged = std::exchange(loaded_->damaged, {});
+    try {
+      Transaction transaction = sidecar.begin();
+      sidecar.mark_damaged(damaged);
+      transaction.commit();
+    } catch (const Error&) {
+    }
+  }
+}
+
+void VectorEngine::reload_locked(Sidecar& sidecar, std::int64_t generation, std::int64_t model) {
+  loaded_ = std::make_unique<Loaded>();
+  for (const ModelGeneration& known : sidecar.models(settings_.store)) {
+    if (known.id == model) loaded_->model = known;
+  }
+  loaded_->generation = generation;
+  loaded_->model_id = model;
+  loaded_->view.model = loaded_->model;
+  if (!loaded_->model) return;
+  loaded_->delta = std::make_shared<DeltaIndex>(loaded_->model->dim);
+  const auto file = sidecar.derived_file(settings_.store, "segment");
+  if (!file || file->model_identity != loaded_->model->identity || segment_distrusted_) return;
+  try {
+    const SegmentExpectation expected{
+        .store = settings_.store,
+        .generation = static_cast<std::uint64_t>(file->generation),
+        .model_identity = file->model_identity,
+        .dim = loaded_->model->dim,
+        .digest = SegmentDigest{static_cast<std::uint64_t>(file->count), file->bytes, file->xxh3}};
+    loaded_->segment = Segment::open(folder() / file->file, expected);
+    loaded_->last_slot = file->last_slot;
+    loaded_->last_change = file->last_change;
+  } catch (const Error&) {
+    // Missing or damaged: the sidecar holds the same vectors, and the next run publishes anew.
+    loaded_->segment.reset();
+  }
+}
+
+void VectorEngine::add_new_rows_locked(Sidecar& sidecar) {
+  Loaded& state = *loaded_;
+  if (!state.model) return;
+  sidecar.scan_vectors(settings_.store, state.model->identity, state.last_slot, kAllSlots,
+                       [&](const VectorRow& row) {
+                         state.last_slot = row.slot;
+                         if (!row.intact) {
+                           state.damaged.push_back(row.slot);
+                         } else {
+                           state.delta->add(id_of(row.slot), row.values);
+                         }
+                       });
+  std::vector<VectorId> dead;
+  for (const Removal& removal : sidecar.removals(settings_.store, state.last_change)) {
+    state.last_change = removal.change;
+    if (state.holds(removal.slot)) dead.push_back(id_of(removal.slot));
+  }
+  if (!dead.empty()) state.dead = state.dead.with(dead);
+  std::vector<SnapshotPart> parts;
+  if (state.segment && state.segment->size() > 0) parts.push_back({state.segment, state.index});
+  state.view.snapshot = std::make_shared<const IndexSnapshot>(state.model->dim, std::move(parts),
+                                                              DeltaView(state.delta), state.dead);
+}
+
+/// Opens the backend's file beside the segment, if it holds exactly its rows and is what the
+/// manifest says.
+void VectorEngine::attach_index_locked() {
+  Loaded& state = *loaded_;
+  if (state.index_tried || !state.segment || settings_.backend == Backend::kFlat) return;
+  state.index_tried = true;
+  const auto file = reader_->derived_file("", "index");
+  if (!file || file->model_identity != state.model->identity || file->last_slot < 0 ||
+      file->count != static_cast<std::int64_t>(state.segment->size())) {
+    return;
+  }
+  const auto segment_file = reader_->derived_file(settings_.store, "segment");
+  if (!segment_file || segment_file->generation != file->generation) return;
+  try {
+    const auto path = settings_.index;
+    const auto stamp = stamp_of(path);
+    if (!stamp || stamp->size_bytes != file->bytes || sha256_of_file(path) != file->sha256) return;
+    const VectorRows rows = state.segment->rows();
+    state.index = open_backend_file(backend_of(file->backend), path, rows.dim,
+                                    std::vector<VectorId>(rows.ids.begin(), rows.ids.end()),
+                                    file->calibration);
+    state.view.snapshot = std::make_shared<const IndexSnapshot>(
+        state.model->dim, std::vector<SnapshotPart>{{state.segment, state.index}},
+        DeltaView(state.delta), state.dead);
+  } catch (const Error&) {
+    state.index.reset();  // exact search needs no index
+  }
+}
+
+}  // namespace nearlite

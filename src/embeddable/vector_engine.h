@@ -1,0 +1,113 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nearlite/base/clock.h"
+#include "nearlite/index/snapshot.h"
+#include "nearlite/index/vector_index.h"
+#include "nearlite/store/sidecar.h"
+
+namespace nearlite {
+
+/// What a VectorEngine works for.
+struct EngineSettings {
+  std::filesystem::path sidecar;   // NAME.sqlite
+  std::filesystem::path index;     // the backend's file
+  std::filesystem::path metadata;  // the companion JSON
+  std::filesystem::path database;  // the host's file: owner and mode of ours; empty: in memory
+  std::string store;
+  Backend backend = Backend::kAnnoy;
+  const Clock* clock = nullptr;
+};
+
+/// What was searchable at one moment.
+struct EngineView {
+  std::shared_ptr<const IndexSnapshot> snapshot;  // null: no vectors yet
+  std::optional<ModelGeneration> model;           // of the store's vectors; nothing: no vectors yet
+  std::size_t records = 0;                        // with vectors
+};
+
+enum class PublishRule {
+  kWhenItPays,  // product.md's rule: at most 20,000 vectors, or more than a tenth of them changed,
+                // or a file is missing
+  kAlways,
+};
+
+/// Joins the sidecar (truth) and the index layer (search) for one store: the published segment, the
+/// rows that are newer in memory, and what was removed. Thread-safe: readers use a connection of
+/// their own and wait for no writer.
+class VectorEngine {
+ public:
+  explicit VectorEngine(EngineSettings settings);
+  ~VectorEngine();
+
+  /// The newest committed state, also of other processes. An add costs this O(1), whatever the
+  /// number of records.
+  EngineView view();
+  /// view().snapshot->search; segments that turn out to be damaged are answered for from the
+  /// sidecar. Throws InvalidArgument if the size is not that of the store. Nothing stored: an empty
+  /// result.
+  SearchResult search(std::span<const float> query, const SearchParams& params);
+
+  /// Runs `body` in one write transaction, committed when it returns. Makes the sidecar if it is
+  /// missing.
+  void write(const std::function<void(Sidecar&)>& body);
+  /// Runs `body` on the reading connection; false if there is no sidecar.
+  bool read(const std::function<void(Sidecar&)>& body);
+  /// Makes the sidecar if it is missing.
+  void create();
+
+  /// Writes segment, backend file and JSON by the publish protocol, where they are behind. True if
+  /// something was written.
+  bool publish(PublishRule rule);
+  /// Whether every derived file is there and is what the manifest says. Findings: (code, file,
+  /// message).
+  struct Damage {
+    std::string code;
+    std::filesystem::path file;
+    std::string message;
+  };
+  std::vector<Damage> verify_derived();
+  /// Bytes of segment, backend file and JSON.
+  std::uint64_t index_bytes();
+  const EngineSettings& settings() const noexcept { return settings_; }
+
+ private:
+  struct Loaded;
+  struct Published;
+  Sidecar& writer_locked();
+  Sidecar* reader_locked();
+  void refresh_locked(Sidecar& sidecar);
+  void reload_locked(Sidecar& sidecar, std::int64_t generation, std::int64_t model);
+  void add_new_rows_locked(Sidecar& sidecar);
+  void attach_index_locked();
+  void distrust_segment_locked();
+  bool segment_distrusted();
+  void plan(Sidecar& sidecar, const ModelGeneration& model, PublishRule rule, Published& out);
+  static std::vector<std::int64_t> slots_of_file(Sidecar& sidecar, const DerivedFile& file);
+  void write_files(Sidecar& sidecar, const ModelGeneration& model, const Published& out,
+                   const VectorRows& rows, const VectorRows& index_rows,
+                   std::vector<std::int64_t> index_slots);
+  void remove_old_segments(Sidecar& sidecar);
+  std::filesystem::path folder() const;  // NAME.vec
+  std::filesystem::path folder_of_sidecar() const;
+
+  EngineSettings settings_;
+  std::mutex reading_;  // guards reader_ and loaded_
+  std::unique_ptr<Sidecar> reader_;
+  std::unique_ptr<Loaded> loaded_;
+  bool segment_distrusted_ =
+      false;  // a block of it was found damaged: the sidecar answers until the next publish
+  std::mutex writing_;  // guards writer_; taken before reading_, never after it
+  std::unique_ptr<Sidecar> writer_;
+};
+
+}  // namespace nearlite
