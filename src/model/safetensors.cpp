@@ -7,8 +7,8 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/utf8.h"
+#include "nearlite/model/strict_json.h"
 #include "nearlite/model/weights.h"
-#include "strict_json.h"
 
 namespace nearlite {
 namespace {

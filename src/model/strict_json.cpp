@@ -1,5 +1,6 @@
-#include "strict_json.h"
+#include "nearlite/model/strict_json.h"
 
+#include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
 

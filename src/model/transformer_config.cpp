@@ -5,8 +5,8 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/base/names.h"
+#include "nearlite/model/strict_json.h"
 #include "nearlite/model/transformer.h"
-#include "strict_json.h"
 
 namespace nearlite {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
-#include "strict_json.h"
+#include "nearlite/model/strict_json.h"
 
 namespace nearlite {
 namespace {
