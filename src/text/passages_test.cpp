@@ -157,8 +157,7 @@ TEST(Passages, ATextOfOneMegabyteWithoutASpaceTakesNoTime) {
   while (ideographs.size() < 1'000'000) ideographs += "文字";
   while (stops.size() < 1'000'000) stops += "ab.";
   const std::string letters(1'000'000, 'a');
-  for (const auto& text : {ideographs, stops, letters})
-    expect_good_passages(text, *tokenizer, 256);
+  for (const auto& text : {ideographs, stops, letters}) expect_good_passages(text, *tokenizer, 256);
   EXPECT_EQ(split_passages(letters, *tokenizer, 256).size(), 1U);  // one unknown token
 }
 
