@@ -1,5 +1,6 @@
 #include "word_reader.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -114,6 +115,8 @@ void WordReader::read(std::string_view text, std::size_t stop) {
   stop_ = stop;
   at_ = 0;
   no_added_before_ = 0;
+  taken_until_ = 0;
+  white_until_ = 0;
   while (at_ < stop_ && !is_full()) {
     const char byte = text_[at_];
     switch (model_.start(byte)) {
@@ -199,6 +202,9 @@ void WordReader::read_any_word() {
   finish();
 }
 
+/// White space that a token takes along separates words anyway. It only matters to a token that
+/// begins with white space and takes more along to its left: if the one before it took all of it,
+/// the reference leaves it out.
 bool WordReader::read_added_token() {
   const auto match = model_.added().match_at(text_, at_);
   if (!match) return false;
@@ -207,7 +213,12 @@ bool WordReader::read_added_token() {
     return false;
   }
   end_word();
-  ids_.push_back(match->token->id);
+  const AddedToken& token = *match->token;
+  std::size_t after = match->end;
+  if (token.rstrip)
+    after = white_until_ = white_space_end(text_, std::max(match->end, white_until_));
+  if (!token.lstrip || after > taken_until_) ids_.push_back(token.id);
+  taken_until_ = after;
   at_ = match->end;
   return true;
 }

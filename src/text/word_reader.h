@@ -82,8 +82,10 @@ class WordReader {
   std::size_t at_ = 0;
   std::size_t stop_ = 0;
   std::size_t no_added_before_ =
-      0;              // an added token found here would overlap one that was passed over
-  std::string word_;  // normalized; its end is missing once it is too long to be known
+      0;                         // an added token found here would overlap one that was passed over
+  std::size_t taken_until_ = 0;  // by the last added token, with its white space
+  std::size_t white_until_ = 0;  // behind the last white space that an added token took
+  std::string word_;             // normalized; its end is missing once it is too long to be known
   std::size_t word_characters_ = 0;
   MarkRun marks_;  // of the end of the word
 };

@@ -108,6 +108,7 @@ class WordPieceTokenizer final : public Tokenizer {
     std::size_t begin = 0;  // of the piece
     std::size_t find_from =
         0;  // behind the last added token, without the white space that it took along
+    std::size_t white_until = 0;  // behind the last white space that a token took along
     std::size_t window = kFirstWindow;
     while (ids.size() < enough) {
       const std::size_t window_end = character_border(text, std::max(begin, find_from) + window);
@@ -129,9 +130,12 @@ class WordPieceTokenizer final : public Tokenizer {
         continue;
       }
       if (!match) return;
-      ids.push_back(match->token->id);
       find_from = match->end;
-      begin = match->token->rstrip ? white_space_end(text, match->end) : match->end;
+      std::size_t after = match->end;
+      if (match->token->rstrip)
+        after = white_until = white_space_end(text, std::max(match->end, white_until));
+      if (!match->token->lstrip || after > begin) ids.push_back(match->token->id);
+      begin = after;
       window = kFirstWindow;
     }
   }
