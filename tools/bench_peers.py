@@ -1,4 +1,4 @@
-"""What others need for the same work on the same inputs: prints one JSON object per figure, as nearlite_embeddable_bench does.
+"""What others need for the same work on the same inputs: prints one JSON object per figure, as nearlite_chain_bench does.
 
 usage: bench_peers.py encoder|index|store MODEL TEXTS VECTORS WORK-FOLDER
 """

@@ -14,6 +14,7 @@
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/store/same_sqlite.h"
 #include "vector_engine.h"
 
 namespace nearlite {
@@ -53,6 +54,7 @@ std::filesystem::path file_of(sqlite3* db) {
 
 EmbeddableDBMixin::EmbeddableDBMixin(sqlite3* db, EmbeddableOptions options)
     : db_(db), options_(completed(std::move(options))), state_(std::make_unique<State>()) {
+  if (db_ != nullptr) require_same_sqlite(db_);
   const auto database = file_of(db_);
   if (!database.empty() && stamp_of(database) &&
       (options_.index_path == database || options_.metadata_path == database ||

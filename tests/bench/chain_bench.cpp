@@ -1,6 +1,6 @@
 // Measures the whole from text to answer, and prints one JSON object per figure for tools/bench:
 //   {"task", "who", "shape", "value", "unit", "better": "more"|"less"}
-// usage: nearlite_embeddable_bench encoder|index|store MODEL TEXTS VECTORS WORK-FOLDER
+// usage: nearlite_chain_bench encoder|index|store MODEL TEXTS VECTORS WORK-FOLDER
 // TEXTS: one text per line; VECTORS: their vectors, [lines, dim] little-endian float32; the work
 // folder is emptied.
 #include <sqlite3.h>
@@ -224,7 +224,9 @@ void bench_store(const Inputs& in) {
 // ------------------------------------------------------------------------------------------------
 
 Inputs read_inputs(char** argv) {
-  Inputs in{.model = argv[2], .work = argv[5]};
+  Inputs in;
+  in.model = argv[2];
+  in.work = argv[5];
   std::istringstream lines(read_file(argv[3], std::uint64_t{1} << 32));
   for (std::string line; std::getline(lines, line);) in.texts.push_back(line);
   const std::string bytes = read_file(argv[4], std::uint64_t{1} << 32);
@@ -245,7 +247,7 @@ int main(int argc, char** argv) {
   if (argc != 6) {
     std::fprintf(
         stderr,
-        "usage: nearlite_embeddable_bench encoder|index|store MODEL TEXTS VECTORS WORK-FOLDER\n");
+        "usage: nearlite_chain_bench encoder|index|store MODEL TEXTS VECTORS WORK-FOLDER\n");
     return 2;
   }
   try {
@@ -256,7 +258,7 @@ int main(int argc, char** argv) {
     if (part == "store") bench_store(in);
     return 0;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "nearlite_embeddable_bench: %s\n", error.what());
+    std::fprintf(stderr, "nearlite_chain_bench: %s\n", error.what());
     return 1;
   }
 }
