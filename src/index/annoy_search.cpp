@@ -8,8 +8,8 @@
 #include "annoy_format.h"
 #include "collector.h"
 #include "dot.h"
-#include "nearlite/base/clock.h"
 #include "nearlite/index/annoy_index.h"
+#include "thread_clock.h"
 
 namespace nearlite {
 namespace {
@@ -251,9 +251,9 @@ Calibration AnnoyIndex::measure() const {
     std::vector<double> recalls;
     double elapsed_us = 0;
     for (std::size_t i = 0; i < queries.size(); ++i) {
-      const Stopwatch watch;
+      const ThreadStopwatch watch;
       const SearchResult found = search_with_effort(queries[i], params, search_k);
-      elapsed_us += watch.elapsed_ms() * 1000.0;
+      elapsed_us += watch.elapsed_us();
       recalls.push_back(recall_of(found, truth[i]));
     }
     calibration.efforts.push_back(summarize(search_k, recalls, elapsed_us));

@@ -10,9 +10,9 @@
 
 #include "collector.h"
 #include "faiss_plugin_loader.h"
-#include "nearlite/base/clock.h"
 #include "nearlite/base/error.h"
 #include "nearlite/index/flat_index.h"
+#include "thread_clock.h"
 
 namespace nearlite {
 namespace {
@@ -203,9 +203,9 @@ SearchResult FaissIndex::search(std::span<const float> query, const SearchParams
 std::optional<double> FaissIndex::estimated_us(double /*recall*/) const {
   std::call_once(timed_, [this] {
     const std::vector<float> query(dim_, 1.0F);
-    const Stopwatch watch;
+    const ThreadStopwatch watch;
     search(query, {});
-    cost_us_ = watch.elapsed_ms() * 1000.0;
+    cost_us_ = watch.elapsed_us();
   });
   return cost_us_;
 }

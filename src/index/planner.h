@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "nearlite/index/segment.h"
 #include "nearlite/index/vector_index.h"
 
@@ -9,7 +11,8 @@ namespace nearlite {
 /// the asked recall.
 bool index_pays(const Segment& segment, const VectorIndex& index, const SearchParams& params);
 
-/// Microseconds per MiB that an exact scan reads on this machine, measured once per process.
-double scan_us_per_mib();
+/// Processor time per MiB that an exact scan of this many bytes takes on this machine, in
+/// microseconds: measured once per process, apart for what fits a cache and what does not.
+double scan_us_per_mib(std::uint64_t bytes);
 
 }  // namespace nearlite
