@@ -1,4 +1,5 @@
-// What storing costs beside the model: a fake encoder makes the vectors (384 dimensions) in next to no time.
+// What storing costs beside the model: a fake encoder makes the vectors (384 dimensions) in next to
+// no time.
 //   build/release/bin/nearlite_embeddable_bench [records]
 #include <sqlite3.h>
 #include <unistd.h>
@@ -39,12 +40,14 @@ class HashEncoder : public TextEncoder {
       std::uint64_t bits = xxh3_64(text);
       for (std::size_t i = 0; i < kDim; ++i) {
         bits = bits * 6364136223846793005ULL + 1442695040888963407ULL;
-        batch.vectors.push_back(static_cast<float>(static_cast<double>(bits >> 40) / 8388608.0 - 1.0) * 0.0884F);
+        batch.vectors.push_back(
+            static_cast<float>(static_cast<double>(bits >> 40) / 8388608.0 - 1.0) * 0.0884F);
       }
     }
     return batch;
   }
-  EncodedBatch encode_with_prompt(std::span<const std::string_view> texts, const std::string&) const override {
+  EncodedBatch encode_with_prompt(std::span<const std::string_view> texts,
+                                  const std::string&) const override {
     return encode(texts, TextRole::kPlain);
   }
   TokenizedText tokenize(std::string_view) const override { return {}; }
@@ -58,18 +61,23 @@ class PackageDB : public EmbeddableDBMixin {
  public:
   PackageDB(sqlite3* db, EmbeddableOptions options) : EmbeddableDBMixin(db, std::move(options)) {}
   std::string text(const Record& package) const override { return package.get("description"); }
-  RecordCursor iter_records() const override { return query("SELECT id, description FROM package", {.kind = "package"}); }
+  RecordCursor iter_records() const override {
+    return query("SELECT id, description FROM package", {.kind = "package"});
+  }
 };
 
 void fill(Connection& db, std::int64_t records) {
   db.execute("CREATE TABLE package(id INTEGER PRIMARY KEY, description TEXT)");
-  db.prepare("WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?1) INSERT INTO package "
-             "SELECT i, 'package ' || i || substr(hex(zeroblob(200)), 1, 400) FROM n")
+  db.prepare(
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?1) INSERT "
+        "INTO package "
+        "SELECT i, 'package ' || i || substr(hex(zeroblob(200)), 1, 400) FROM n")
       .run(records);
 }
 
 double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
+                   values.end());
   return values[values.size() / 2];
 }
 
@@ -87,15 +95,19 @@ void bench_single_add(PackageDB& store, std::int64_t records) {
     store.search("added", 10);
     first_searches.push_back(searching.elapsed_ms());
   }
-  std::printf("single add, durable, %6ld records x %zu        p50 %7.3f ms   the search after it %7.3f ms\n",
-              static_cast<long>(records), kDim, median(adds), median(first_searches));
+  std::printf(
+      "single add, durable, %6ld records x %zu        p50 %7.3f ms   the search after it %7.3f "
+      "ms\n",
+      static_cast<long>(records), kDim, median(adds), median(first_searches));
   for (int i = 0; i < kAdds; ++i) store.remove_embedding(records + 1 + i);
 }
 
 /// The peer: the same 1,536 bytes inserted into a plain table with the same durability.
 void bench_plain_insert(const std::filesystem::path& folder) {
   Connection db = Connection::open(folder / "plain.db", true);
-  db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE v(id INTEGER PRIMARY KEY, vector BLOB)");
+  db.execute(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE v(id INTEGER PRIMARY "
+      "KEY, vector BLOB)");
   const std::vector<float> vector(kDim, 0.5F);
   Statement insert = db.prepare("INSERT INTO v(vector) VALUES (?1)");
   std::vector<double> adds;
@@ -104,7 +116,8 @@ void bench_plain_insert(const std::filesystem::path& folder) {
     insert.run(bytes_of(std::span<const float>(vector)));
     adds.push_back(adding.elapsed_ms());
   }
-  std::printf("peer: plain SQLite INSERT, WAL, FULL, 1 x %zu          p50 %7.3f ms\n", kDim, median(adds));
+  std::printf("peer: plain SQLite INSERT, WAL, FULL, 1 x %zu          p50 %7.3f ms\n", kDim,
+              median(adds));
 }
 
 void bench_backfill(std::int64_t records, const char* label) {
@@ -120,8 +133,8 @@ void bench_backfill(std::int64_t records, const char* label) {
     PackageDB store(db.handle(), options);
     const auto report = [&](const char* what, const Stopwatch& watch) {
       const double ms = watch.elapsed_ms();
-      std::printf("%-28s %7ld records x %zu  %9.1f ms  %9.0f records/s\n", what, static_cast<long>(records), kDim, ms,
-                  static_cast<double>(records) / ms * 1000);
+      std::printf("%-28s %7ld records x %zu  %9.1f ms  %9.0f records/s\n", what,
+                  static_cast<long>(records), kDim, ms, static_cast<double>(records) / ms * 1000);
     };
     Stopwatch first;
     const BackfillResult result = store.backfill_embeddings({.batch_size = 256});
@@ -138,7 +151,8 @@ void bench_backfill(std::int64_t records, const char* label) {
     reopened.search("package 17", 10);
     std::printf("open and first search          %7.2f ms\n", opening.elapsed_ms());
     Stopwatch warm;
-    for (int i = 0; i < 100; ++i) reopened.search_records(reopened.encode_text("package 17"), {.k = 10});
+    for (int i = 0; i < 100; ++i)
+      reopened.search_records(reopened.encode_text("package 17"), {.k = 10});
     std::printf("search_records, k = 10, warm   %7.3f ms\n", warm.elapsed_ms() / 100);
     bench_single_add(store, records);
     bench_plain_insert(folder);

@@ -218,7 +218,10 @@ bool VectorEngine::publish(PublishRule rule) {
     sidecar.connection().rollback_quietly();
     throw;
   }
-  if (!out.segment && !out.index && !out.metadata) return false;
+  if (!out.segment && !out.index && !out.metadata) {
+    remove_old_segments(sidecar);  // a run that was killed right after the switch left them
+    return false;
+  }
   const LoadedRows& index_rows = out.index && all.ids.empty() ? rows : all;
   write_files(sidecar, *model, out, rows.view(), index_rows.view(), index_slots);
   if (out.segment) {
