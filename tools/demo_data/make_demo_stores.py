@@ -16,11 +16,13 @@ import datetime
 import errno
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import pathlib
 import re
 import sqlite3
+import subprocess
 import sys
 import time
 
@@ -159,9 +161,27 @@ def fill_errors(db: sqlite3.Connection) -> None:
 ENTRY = re.compile(r"^(\S+) \(([^)]+)\) [^\n]*\n(.*?)\n -- ([^\n]*?)  ([^\n]+)$", re.M | re.S)
 
 
-def fill_enhancements(db: sqlite3.Connection, limit: int = 800) -> None:
+def changelogs(lists: pathlib.Path) -> list[pathlib.Path]:
+    """Those of installed packages. Small containers leave them out: then those inside the packages themselves."""
+    files = sorted(pathlib.Path("/usr/share/doc").glob("*/changelog.Debian*"))
+    if len(files) >= 50:
+        return files
+    folder = lists.absolute() / "changelogs"
+    if not folder.exists():
+        installed = subprocess.run(["dpkg-query", "--show", "--showformat=${Package}\n"], capture_output=True, text=True, check=True)
+        (folder / "packages").mkdir(parents=True)
+        subprocess.run(["apt-get", "-q", *apt_lists.options(lists.absolute()), "download", *installed.stdout.split()[:150]],
+                       cwd=folder / "packages", capture_output=True)
+        for package in folder.glob("packages/*.deb"):
+            subprocess.run(f'dpkg-deb --fsys-tarfile "{package}" | tar -x -C "{folder}" --wildcards "./usr/share/doc/*/changelog.Debian*"',
+                           shell=True, capture_output=True)
+            package.unlink()
+    return sorted(folder.glob("usr/share/doc/*/changelog.Debian*"))
+
+
+def fill_enhancements(db: sqlite3.Connection, lists: pathlib.Path, limit: int = 800) -> None:
     """The newest entries of each changelog, one record per bullet that says something."""
-    for file in sorted(pathlib.Path("/usr/share/doc").glob("*/changelog.Debian*")):
+    for file in changelogs(lists):
         for name, version, changes, author, date in ENTRY.findall(text_of(file))[:2]:
             for bullet in re.split(r"^  \* ", changes, flags=re.M)[1:]:
                 idea = " ".join(bullet.split())
@@ -198,16 +218,25 @@ def fill_info(db: sqlite3.Connection, packages: list[dict], limit: int = 600) ->
 
 
 def manual_pages():
-    """(name, section, summary) of the manual pages of this machine."""
-    for file in sorted(pathlib.Path("/usr/share/man").glob("man[1-8]/*")):
+    """(name, section, summary) of the manual pages of this machine: commands with short names first, then files, then calls."""
+    def order(file: pathlib.Path) -> tuple:
+        return len(file.name.split(".")[0]) > 12, file.parent.name not in ("man1", "man5", "man8"), \
+            hashlib.sha256(file.name.encode()).digest()
+
+    for file in sorted(pathlib.Path("/usr/share/man").glob("man[1-8]/*"), key=order):
         name, _, rest = file.name.partition(".")
         heading = re.search(r'\.S[Hh] *"?NAME"?\s*\n((?:.*\n){1,4})', text_of(file, 20_000))
-        if not heading:
-            continue
-        line = " ".join(l for l in heading.group(1).splitlines() if not l.startswith(('.\\"', ".S")))
-        line = re.sub(r"\\f.|\\s-?\d|\\&|^\.\w+ ", "", line).replace("\\-", "-").replace('"', "")
-        summary = re.search(r" (?:-+|\\\(em) (.{12,300})", line)
-        if summary and "\\" not in summary.group(1) and "." not in summary.group(1)[:1]:
+        words = []
+        for line in heading.group(1).splitlines() if heading else []:
+            if line.startswith(".Nd "):
+                words += ["-", line[4:]]
+            elif not line.startswith((".Nm", ".B ", ".BR ", '.\\"')):
+                if line.startswith("."):
+                    break  # another macro: the name section is over
+                words.append(line)
+        line = re.sub(r"\\f.|\\s-?\d|\\&", "", " ".join(words)).replace("\\-", "-").replace('"', "")
+        summary = re.search(r"(?:^| )-+ (.{12,300})", line)
+        if summary and "\\" not in summary.group(1):
             yield name, rest[:1], " ".join(summary.group(1).split())
 
 
@@ -219,13 +248,13 @@ def time_zones():
             yield parts[2], f"Time zone {parts[2]}, the clock of {place}" + (f": {parts[3]}" if len(parts) > 3 else "")
 
 
-def fill_information(db: sqlite3.Connection, limit: int = 1000) -> None:
+def fill_information(db: sqlite3.Connection, limit: int = 800) -> None:
     if db.execute("SELECT count(*) FROM information").fetchone()[0]:
         return
     facts = [("manual page", f"man:{name}({section})", f"{name}({section}): {summary}", f"{name},manual,section {section}")
-             for name, section, summary in manual_pages()]
+             for name, section, summary in itertools.islice(manual_pages(), limit)]
     facts += [("time zone", f"zoneinfo:{name}", text, name.replace("/", ",")) for name, text in time_zones()]
-    for kind, url, summary, keywords in facts[:limit]:
+    for kind, url, summary, keywords in facts:
         insert(db, "information", {
             "data_type": kind, "source_url": url, "date_collected": timestamp(time.time()), "summary": summary, "validated": 1,
             "validation_notes": "", "keywords": keywords, "data_depth_score": min(len(summary) / 100, 1.0),
@@ -239,7 +268,7 @@ def main() -> None:
         "bots.db": [("bots", lambda db: fill_bots(db, packages))],
         "workflows.db": [("workflows", lambda db: fill_workflows(db, packages))],
         "errors.db": [("errors", fill_errors)],
-        "enhancements.db": [("enhancements", fill_enhancements)],
+        "enhancements.db": [("enhancements", lambda db: fill_enhancements(db, lists))],
         "information.db": [("info", lambda db: fill_info(db, packages)), ("information", fill_information)],
     }
     for name, steps in fillers.items():
