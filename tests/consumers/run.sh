@@ -31,11 +31,12 @@ cmake --build "$work/build"
 
 data=$(mktemp -d)
 trap 'rm -rf "$data"' EXIT
-"$work/build/notes" "$model" "$data"
+ask() { "$@" "$model" "$data" "how do I restart the wireless box?" | tee /dev/stderr | grep -q '^note 2,'; }
+ask "$work/build/notes"
 case $kind in
   own_sqlite)
     wanted=$(sed -n 's/^#define SQLITE_VERSION  *"\(.*\)"/\1/p' "$NEARLITE_SQLITE_SOURCE/sqlite3.h")
-    "$work/build/notes" "$model" "$data" | grep -F "SQLite $wanted"
+    "$work/build/notes" "$model" "$data" "what should I water?" | grep -F "SQLite $wanted"
     "$work/build/two_copies"
     ;;
   fetchcontent)
@@ -48,7 +49,7 @@ case $kind in
     flags=$(PKG_CONFIG_PATH=$(echo "$prefix"/lib*/pkgconfig "$prefix"/lib*/*/pkgconfig | tr ' ' :) \
       pkg-config --cflags --libs nearlite)
     # shellcheck disable=SC2086  # the flags are words
-    c++ "$here/notes.cpp" -o "$work/notes_by_pkg_config" $flags
-    "$work/notes_by_pkg_config" "$model" "$data"
+    c++ "$source/examples/notes.cpp" -o "$work/notes_by_pkg_config" $flags
+    ask "$work/notes_by_pkg_config"
     ;;
 esac

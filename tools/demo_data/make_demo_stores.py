@@ -224,7 +224,7 @@ def manual_pages():
             hashlib.sha256(file.name.encode()).digest()
 
     for file in sorted(pathlib.Path("/usr/share/man").glob("man[1-8]/*"), key=order):
-        name, _, rest = file.name.partition(".")
+        name = file.name.removesuffix(".gz").rpartition(".")[0]
         heading = re.search(r'\.S[Hh] *"?NAME"?\s*\n((?:.*\n){1,4})', text_of(file, 20_000))
         words = []
         for line in heading.group(1).splitlines() if heading else []:
@@ -237,7 +237,7 @@ def manual_pages():
         line = re.sub(r"\\f.|\\s-?\d|\\&", "", " ".join(words)).replace("\\-", "-").replace('"', "")
         summary = re.search(r"(?:^| )-+ (.{12,300})", line)
         if summary and "\\" not in summary.group(1):
-            yield name, rest[:1], " ".join(summary.group(1).split())
+            yield name, file.parent.name[3:], " ".join(summary.group(1).split())
 
 
 def time_zones():
