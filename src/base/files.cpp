@@ -24,10 +24,15 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;
 };
+
+std::int64_t modified_ns(const struct stat& info) {
+  return std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
 
 /// Opens for reading without ever blocking on a FIFO; anything but a regular file is refused.
 int open_regular(const std::filesystem::path& file, struct stat& info) {
@@ -53,10 +58,9 @@ std::optional<FileStamp> stamp_of(const std::filesystem::path& file) {
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
     throw_errno("cannot look at " + file.string(), errno);
   }
-  return FileStamp{
-      .size_bytes = static_cast<std::uint64_t>(info.st_size),
-      .modified_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec,
-      .inode = info.st_ino};
+  return FileStamp{.size_bytes = static_cast<std::uint64_t>(info.st_size),
+                   .modified_ns = modified_ns(info),
+                   .inode = info.st_ino};
 }
 
 std::string read_file(const std::filesystem::path& file, std::uint64_t max_bytes) {
@@ -82,25 +86,40 @@ std::string read_file(const std::filesystem::path& file, std::uint64_t max_bytes
 
 MappedFile::MappedFile(const std::filesystem::path& file) {
   struct stat info {};
-  const Descriptor descriptor(open_regular(file, info));
+  Descriptor descriptor(open_regular(file, info));
   size_ = static_cast<std::size_t>(info.st_size);
-  if (size_ == 0) return;  // mmap refuses length 0; an empty view is right
-  void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor.get(), 0);
-  if (address == MAP_FAILED) throw_errno("cannot map " + file.string(), errno);
-  data_ = static_cast<const std::byte*>(address);
+  if (size_ > 0) {  // mmap refuses length 0; an empty view is right
+    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor.get(), 0);
+    if (address == MAP_FAILED) throw_errno("cannot map " + file.string(), errno);
+    data_ = static_cast<const std::byte*>(address);
+  }
+  modified_ns_ = modified_ns(info);
+  fd_ = descriptor.release();
 }
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (fd_ >= 0) ::close(fd_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      fd_(std::exchange(other.fd_, -1)),
+      modified_ns_(other.modified_ns_) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(fd_, other.fd_);
+  std::swap(modified_ns_, other.modified_ns_);
   return *this;
+}
+
+bool MappedFile::is_unchanged() const noexcept {
+  struct stat info {};
+  return ::fstat(fd_, &info) == 0 && static_cast<std::size_t>(info.st_size) == size_ &&
+         modified_ns(info) == modified_ns_;
 }
 
 void MappedFile::advise(int advice) const noexcept {

@@ -176,6 +176,13 @@ AnnoyIndex::AnnoyIndex(const std::filesystem::path& file, std::size_t dim,
   roots_ = validator.check_trees();
 }
 
+void AnnoyIndex::check_unchanged() const {
+  if (mapped_.is_unchanged()) return;
+  throw CorruptData(
+      "an Annoy file was written to while it was open",
+      "index files are replaced, never changed: open it anew, or delete it and it is rebuilt");
+}
+
 const std::byte* AnnoyIndex::node(std::size_t index) const noexcept {
   return mapped_.bytes().data() + index * node_bytes_;
 }

@@ -108,6 +108,7 @@ void AnnoyIndex::collect_all(std::span<const float> unit_query, Collector& colle
 SearchResult AnnoyIndex::search_with_effort(std::span<const float> query,
                                             const SearchParams& params,
                                             std::size_t search_k) const {
+  check_unchanged();
   const std::vector<float> unit = unit_query(query, dim_, params);
   Collector collector(params);
   ForestWalk walk(mapped_.bytes().data(), dim_, ids_.size(), unit);
@@ -134,6 +135,7 @@ SearchResult AnnoyIndex::search_with_effort(std::span<const float> query,
 }
 
 SearchResult AnnoyIndex::search(std::span<const float> query, const SearchParams& params) const {
+  check_unchanged();
   const std::vector<float> unit = unit_query(query, dim_, params);
   if (params.recall < 1.0 && !ids_.empty()) {
     const Calibration& known = calibration();

@@ -205,6 +205,16 @@ TEST_F(SegmentDamage, OnlyRegularFilesAreOpened) {
   EXPECT_THROW(Segment::open(folder_ / "folder"), CorruptData);
 }
 
+TEST_F(SegmentDamage, AFileCutOrOverwrittenWhileOpenIsNoticed) {
+  const auto segment = Segment::open(file_);
+  segment->search(rows_.row(0), {});
+  std::filesystem::resize_file(file_, 100);
+  EXPECT_THAT(corruption_of([&] { segment->search(rows_.row(0), {}); }),
+              HasSubstr("while it was open"));
+  corruption_of([&] { segment->rows(); });
+  corruption_of([&] { segment->position_of(rows_.ids[3]); });
+}
+
 class AnnoyDamage : public testing::Test {
  protected:
   static constexpr std::size_t kDim = 6;
@@ -326,6 +336,13 @@ TEST_F(AnnoyDamage, AnotherDimensionOrCountIsRefused) {
     std::vector<VectorId> ids(count);
     EXPECT_THROW(AnnoyIndex::open(file_, kDim, ids), CorruptData) << count;
   }
+}
+
+TEST_F(AnnoyDamage, AFileCutWhileOpenIsNoticed) {
+  const auto index = open();
+  index->search(rows_.row(0), {});
+  std::filesystem::resize_file(file_, 100);
+  corruption_of([&] { index->search(rows_.row(0), {}); });
 }
 
 class ForeignFiles : public testing::TestWithParam<Backend> {};

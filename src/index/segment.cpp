@@ -87,7 +87,17 @@ void Segment::verify_range(std::uint64_t offset, std::uint64_t bytes) const {
   }
 }
 
-void Segment::verify() const { verify_range(0, layout_->covered_bytes); }
+void Segment::verify() const {
+  check_unchanged();
+  verify_range(0, layout_->covered_bytes);
+}
+
+void Segment::check_unchanged() const {
+  if (mapped_.is_unchanged()) return;
+  throw CorruptData(
+      file_.string() + " was written to while it was open",
+      "index files are replaced, never changed: open it anew, or delete it and it is rebuilt");
+}
 
 template <typename T>
 void Segment::verify_section(std::span<const T> section) const {
@@ -102,6 +112,7 @@ VectorRows Segment::rows() const {
 }
 
 std::optional<std::size_t> Segment::position_of(VectorId id) const {
+  check_unchanged();
   verify_section(layout_->ids);
   const auto found = std::lower_bound(layout_->ids.begin(), layout_->ids.end(), id);
   if (found == layout_->ids.end() || *found != id) return std::nullopt;
@@ -115,6 +126,7 @@ std::span<const float> Segment::vector_at(std::size_t position) const {
 }
 
 void Segment::collect(std::span<const float> unit_query, Collector& collector) const {
+  check_unchanged();
   // Asked for many, nearly all rows would be scored again.
   const bool use_codes =
       !layout_->codes.codes.empty() && collector.k() < size() / 8 && size() <= UINT32_MAX;

@@ -12,9 +12,8 @@
 namespace nearlite {
 namespace {
 
-/// Asks the index of a part; false if it could not fill k although rows remain that it did not
-/// offer.
-bool collect_from_index(const SnapshotPart& part, std::span<const float> query,
+/// Asks the index of a part, which fills k by itself as long as accepted rows remain.
+void collect_from_index(const SnapshotPart& part, std::span<const float> query,
                         std::span<const float> unit, const SearchParams& params,
                         Collector& collector, SearchResult& summary) {
   SearchParams inner = params;
@@ -32,9 +31,8 @@ bool collect_from_index(const SnapshotPart& part, std::span<const float> query,
     collector.offer(similarity_of(unit, row.data(), vector_norm(row)), neighbor.id);
   }
   collector.count_scored(found.num_scored);
-  summary.path = found.path;
+  if (found.path != "exact") summary.path = found.path;
   summary.recall = std::min(summary.recall, found.recall);
-  return true;
 }
 
 }  // namespace

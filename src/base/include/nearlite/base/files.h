@@ -37,12 +37,17 @@ class MappedFile {
   MappedFile& operator=(MappedFile&& other) noexcept;
 
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  /// False once the mapped file itself was written to or cut (not when another one took its name).
+  /// Reading past the end of a file that was cut ends the process, so look before each longer use.
+  bool is_unchanged() const noexcept;
   /// Tells the kernel how pages will be used (an madvise value).
   void advise(int advice) const noexcept;
 
  private:
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  int fd_ = -1;
+  std::int64_t modified_ns_ = 0;
 };
 
 /// Writes a file so that readers see the old content or the new one, never a part: a temporary file

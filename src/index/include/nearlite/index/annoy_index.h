@@ -60,6 +60,7 @@ class AnnoyIndex : public CostedIndex {
  private:
   AnnoyIndex(const std::filesystem::path& file, std::size_t dim, std::vector<VectorId> ids,
              Calibration calibration);
+  void check_unchanged() const;
   const std::byte* node(std::size_t index) const noexcept;
   void collect_all(std::span<const float> unit_query, Collector& collector) const;
   Calibration measure() const;

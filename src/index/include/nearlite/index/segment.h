@@ -89,6 +89,7 @@ class Segment : public VectorIndex {
 
  private:
   Segment(std::filesystem::path file, MappedFile mapped, std::unique_ptr<SegmentLayout> layout);
+  void check_unchanged() const;
   void verify_range(std::uint64_t offset, std::uint64_t bytes) const;
   template <typename T>
   void verify_section(std::span<const T> section) const;
