@@ -1,5 +1,5 @@
+#include <functional>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -18,7 +18,89 @@ constexpr std::uint64_t kMaxFileBytes = std::uint64_t{64} << 20U;
 constexpr std::size_t kMaxVocabulary = std::size_t{1} << 20U;
 constexpr std::size_t kMaxTokenBytes = 1024;
 constexpr std::size_t kMaxWordCharacters = 1000;
-constexpr int kMaxDepth = 32;
+constexpr std::size_t kMaxDepth = 32;
+
+/// Builds a JSON value from the events of the parser, except for the members of model.vocab, which
+/// it hands over one by one: as a JSON object they would take ten times the memory, and a token
+/// that is there twice would not be noticed.
+class JsonReader {
+ public:
+  using OnToken = std::function<void(std::string&& token, const Json& id)>;
+  JsonReader(Json& root, OnToken on_token) : root_(root), on_token_(std::move(on_token)) {}
+
+  /// Why parsing ended early; empty if it did not.
+  const std::string& problem() const noexcept { return problem_; }
+
+  bool null() { return value(nullptr); }
+  bool boolean(bool truth) { return value(truth); }
+  bool number_integer(Json::number_integer_t number) { return value(number); }
+  bool number_unsigned(Json::number_unsigned_t number) { return value(number); }
+  bool number_float(Json::number_float_t number, const std::string&) { return value(number); }
+  bool string(std::string& text) { return value(std::move(text)); }
+  bool binary(Json::binary_t&) { return false; }  // only in other formats than JSON
+  bool start_object(std::size_t) { return open(Json::object()); }
+  bool start_array(std::size_t) { return open(Json::array()); }
+  bool end_object() { return close(); }
+  bool end_array() { return close(); }
+  bool key(std::string& name) {
+    key_ = std::move(name);
+    if (stack_.size() == 1) is_in_model_ = key_ == "model";
+    return true;
+  }
+  bool parse_error(std::size_t, const std::string&, const Json::exception& error) {
+    problem_ = std::string("it is not valid JSON: ") + error.what();
+    return false;
+  }
+
+ private:
+  bool value(Json&& item) {
+    if (is_in_vocabulary()) {
+      on_token_(std::move(key_), item);
+    } else {
+      place(std::move(item));
+    }
+    return true;
+  }
+
+  bool open(Json&& container) {
+    if (stack_.size() >= kMaxDepth) {
+      problem_ = "it is nested more than " + std::to_string(kMaxDepth) + " levels deep";
+      return false;
+    }
+    if (is_in_vocabulary()) on_token_(std::move(key_), container);
+    const bool is_vocabulary =
+        stack_.size() == 2 && is_in_model_ && key_ == "vocab" && container.is_object();
+    stack_.push_back(place(std::move(container)));
+    if (is_vocabulary) vocabulary_ = stack_.back();
+    return true;
+  }
+
+  bool close() {
+    if (is_in_vocabulary()) vocabulary_ = nullptr;
+    stack_.pop_back();
+    return true;
+  }
+
+  Json* place(Json&& item) {
+    if (stack_.empty()) return &(root_ = std::move(item));
+    Json& parent = *stack_.back();
+    if (parent.is_object()) return &(parent[key_] = std::move(item));
+    parent.push_back(std::move(item));
+    return &parent.back();
+  }
+
+  bool is_in_vocabulary() const noexcept {
+    return vocabulary_ != nullptr && stack_.back() == vocabulary_;
+  }
+
+  Json& root_;
+  OnToken on_token_;
+  std::vector<Json*> stack_;  // the containers that are open
+  std::string key_;
+  bool is_in_model_ = false;
+  const Json* vocabulary_ = nullptr;
+  std::string problem_;
+};
 
 /// Reads one tokenizer.json; every message names the file and the place in it.
 class TokenizerJson {
@@ -57,33 +139,17 @@ class TokenizerJson {
     return text.size() > 60 ? text.substr(0, 60) + "..." : text;
   }
 
-  /// The vocabulary goes straight into the definition: as a JSON object it would take ten times the
-  /// memory, and an object would hide that a token is there twice.
   Json parse(const std::string& text) {
-    bool in_model = false;
-    bool in_vocabulary = false;
-    std::optional<std::string> token;
-    const auto keep = [&](int depth, Json::parse_event_t event, Json& value) {
-      if (depth > kMaxDepth)
-        fail("it is nested more than " + std::to_string(kMaxDepth) + " levels deep");
-      if (event == Json::parse_event_t::key) {
-        if (depth == 1) in_model = value == "model";
-        if (depth <= 2) in_vocabulary = depth == 2 && in_model && value == "vocab";
-        if (depth == 3 && in_vocabulary) token = std::move(value.get_ref<std::string&>());
-      } else if (depth == 3 && token) {
-        add_to_vocabulary(*std::exchange(token, std::nullopt), value);
-        return false;
-      }
-      return true;
-    };
-    try {
-      return Json::parse(text, keep);
-    } catch (const Json::exception& error) {
-      fail(std::string("it is not valid JSON: ") + error.what());
-    }
+    Json root;
+    JsonReader reader(root, [this](std::string&& token, const Json& id) {
+      add_to_vocabulary(std::move(token), id);
+    });
+    Json::sax_parse(text, &reader);
+    if (!reader.problem().empty()) fail(reader.problem());
+    return root;
   }
 
-  void add_to_vocabulary(const std::string& token, const Json& id) {
+  void add_to_vocabulary(std::string&& token, const Json& id) {
     if (definition_.vocabulary.size() >= kMaxVocabulary) {
       fail("the vocabulary has more than " + std::to_string(kMaxVocabulary) + " tokens");
     }
@@ -91,15 +157,19 @@ class TokenizerJson {
       fail("a token has " + std::to_string(token.size()) + " bytes, at most " +
            std::to_string(kMaxTokenBytes) + " are allowed");
     }
-    definition_.vocabulary.push_back(
-        {token, checked_id(id, "the vocabulary gives " + shown(token))});
+    if (!is_id(id)) fail_id(id, "the vocabulary gives " + shown(token));
+    definition_.vocabulary.push_back({std::move(token), id.get<std::int32_t>()});
   }
 
+  static bool is_id(const Json& value) {
+    return value.is_number_unsigned() && value.get<std::uint64_t>() < kMaxVocabulary;
+  }
+  [[noreturn]] void fail_id(const Json& id, const std::string& what) const {
+    fail(what + " the id " + shown(id) + ", an integer from 0 to " +
+         std::to_string(kMaxVocabulary - 1) + " was expected");
+  }
   std::int32_t checked_id(const Json& id, const std::string& what) const {
-    if (!id.is_number_integer() || id < 0 || id >= kMaxVocabulary) {
-      fail(what + " the id " + shown(id) + ", an integer from 0 to " +
-           std::to_string(kMaxVocabulary - 1) + " was expected");
-    }
+    if (!is_id(id)) fail_id(id, what);
     return id.get<std::int32_t>();
   }
 
@@ -153,6 +223,7 @@ class TokenizerJson {
 
   void index_vocabulary() {
     std::vector<const std::string*> owners(kMaxVocabulary);
+    ids_.reserve(definition_.vocabulary.size());
     for (const auto& [token, id] : definition_.vocabulary) {
       if (!ids_.emplace(token, id).second)
         fail("the token " + shown(token) + " is twice in the vocabulary");
