@@ -50,7 +50,9 @@ class CharacterMap {
   explicit CharacterMap(const NormalizerOptions& options);
 
   /// code: below 0x110000.
-  Entry at(char32_t code) const noexcept { return entries_[pages_[code >> 8U] + (code & 0xFFU)]; }
+  Entry at(char32_t code) const noexcept {
+    return entries_.data()[pages_.data()[code >> 8U] + (code & 0xFFU)];
+  }
 
   /// The normalized characters of a kSequence entry; U+0020 in it is a space. They are not to be
   /// looked up with at(), which would normalize them again, but with pre_tokenized().

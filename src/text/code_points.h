@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 namespace nearlite {
@@ -37,6 +38,34 @@ inline char32_t checked_code_point(std::string_view text, std::size_t& at) noexc
     at += 4;
   }
   return code;
+}
+
+/// Writes a code point as UTF-8; at most 4 bytes. Returns how many.
+inline std::size_t encode_utf8(char32_t code, char* out) noexcept {
+  const auto put = [&](std::size_t at, char32_t value) {
+    out[at] = static_cast<char>(static_cast<unsigned char>(value));
+  };
+  const auto tail = [](char32_t bits) { return 0x80U | (bits & 0x3FU); };
+  if (code < 0x80) {
+    put(0, code);
+    return 1;
+  }
+  if (code < 0x800) {
+    put(0, 0xC0U | code >> 6U);
+    put(1, tail(code));
+    return 2;
+  }
+  if (code < 0x10000) {
+    put(0, 0xE0U | code >> 12U);
+    put(1, tail(code >> 6U));
+    put(2, tail(code));
+    return 3;
+  }
+  put(0, 0xF0U | code >> 18U);
+  put(1, tail(code >> 12U));
+  put(2, tail(code >> 6U));
+  put(3, tail(code));
+  return 4;
 }
 
 /// Throws InvalidArgument: the text is not UTF-8 at byte `at`; the message counts from `offset`.

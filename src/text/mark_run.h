@@ -4,8 +4,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "nearlite/base/utf8.h"
-
 namespace nearlite {
 
 /// Combining marks that follow one another, waiting to be put into canonical order.
@@ -18,12 +16,14 @@ class MarkRun {
     marks_.push_back({combining_class, code});
   }
 
-  /// Appends the marks in canonical order (stable, by combining class) and forgets them.
-  void move_to(std::string& text) {
+  /// Calls put(code) for each mark in canonical order (stable, by combining class) and forgets
+  /// them.
+  template <typename Put>
+  void move_to(Put put) {
     std::stable_sort(marks_.begin(), marks_.end(), [](const Mark& a, const Mark& b) {
       return a.combining_class < b.combining_class;
     });
-    for (const Mark& mark : marks_) append_utf8(text, mark.code);
+    for (const Mark& mark : marks_) put(mark.code);
     marks_.clear();
   }
 

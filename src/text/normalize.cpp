@@ -68,7 +68,7 @@ class Normalizer {
     if (is_spaced) put(U' ');
   }
   void settle_marks() {
-    if (!marks_.empty()) marks_.move_to(result_.text);
+    if (!marks_.empty()) marks_.move_to([this](char32_t code) { append_utf8(result_.text, code); });
   }
 
   const CharacterMap& characters_;

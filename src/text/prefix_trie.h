@@ -27,13 +27,14 @@ class PrefixTrie {
 
   /// The longest key that `text` begins with. O(length of the longest key).
   Match longest_prefix(std::string_view text) const noexcept {
+    const Node* const nodes = nodes_.data();
     Match best;
     std::uint32_t node = 0;
     for (std::size_t i = 0; i < text.size(); ++i) {
-      const std::uint32_t child = nodes_[node].base ^ static_cast<unsigned char>(text[i]);
-      if (nodes_[child].parent != node) break;
+      const std::uint32_t child = nodes[node].base ^ static_cast<unsigned char>(text[i]);
+      if (nodes[child].parent != node) break;
       node = child;
-      if (nodes_[node].value >= 0) best = {i + 1, nodes_[node].value};
+      if (nodes[node].value >= 0) best = {i + 1, nodes[node].value};
     }
     return best;
   }

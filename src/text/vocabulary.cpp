@@ -1,18 +1,7 @@
 #include "vocabulary.h"
 
-#include <bit>
-#include <cstring>
-
 namespace nearlite {
 namespace {
-
-ShortWord short_word(std::string_view text) {
-  ShortWord word;
-  const std::size_t low_bytes = text.size() < 8 ? text.size() : 8;
-  std::memcpy(&word.low, text.data(), low_bytes);
-  std::memcpy(&word.high, text.data() + low_bytes, text.size() - low_bytes);
-  return word;
-}
 
 /// A token that ends in a NUL byte looks like a shorter word; only the trie holds it.
 bool fits_short_word(std::string_view token) {
@@ -35,7 +24,9 @@ Vocabulary::Vocabulary(const std::vector<VocabularyEntry>& entries, std::string_
       continuations.push_back({std::string_view(token).substr(continuation.size()), id});
     }
     if (!fits_short_word(token)) continue;
-    const ShortWord word = short_word(token);
+    char bytes[ShortWord::kMaxBytes] = {};
+    std::memcpy(bytes, token.data(), token.size());
+    const ShortWord word = ShortWord::of(bytes, token.size());
     std::size_t slot = hash(word) & slot_mask_;
     while (slots_[slot].id >= 0) slot = (slot + 1) & slot_mask_;
     slots_[slot] = {word, id};

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +22,24 @@ struct ShortWord {
   std::uint64_t high = 0;
   friend bool operator==(const ShortWord&, const ShortWord&) = default;
   static constexpr std::size_t kMaxBytes = 16;
+
+  /// The first `size` (1 to 16) of the 16 bytes at `bytes`.
+  static ShortWord of(const char* bytes, std::size_t size) noexcept {
+    ShortWord word;
+    std::memcpy(&word.low, bytes, 8);
+    std::memcpy(&word.high, bytes + 8, 8);
+    // Shifts by 64 are avoided: size - 1 is 0 to 7 in the first case and size - 9 is that in the
+    // second.
+    if (size <= 8) {
+      word.low &= ~std::uint64_t{0} >> (64 - 8 * size);
+      word.high = 0;
+    } else {
+      word.high &= ~std::uint64_t{0} >> (128 - 8 * size);
+    }
+    return word;
+  }
 };
+static_assert(std::endian::native == std::endian::little, "words are cut off at their high bytes");
 
 /// The tokens of a WordPiece model. Immutable; may be used by several threads.
 class Vocabulary {
@@ -31,9 +50,10 @@ class Vocabulary {
 
   /// The id of a whole word, or -1.
   std::int32_t find(const ShortWord& word) const noexcept {
+    const Slot* const slots = slots_.data();
     for (std::size_t slot = hash(word) & slot_mask_;; slot = (slot + 1) & slot_mask_) {
-      if (slots_[slot].word == word) return slots_[slot].id;
-      if (slots_[slot].id < 0) return -1;
+      if (slots[slot].word == word) return slots[slot].id;
+      if (slots[slot].id < 0) return -1;
     }
   }
 

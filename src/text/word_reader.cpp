@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "code_points.h"
-#include "nearlite/base/utf8.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -21,61 +20,9 @@ constexpr bool kHasFastWords =
     false;
 #endif
 
-/// A character as UTF-8, without allocating.
-class Utf8Character {
- public:
-  explicit Utf8Character(char32_t code) noexcept {
-    const auto put = [&](char32_t value) {
-      bytes_[size_++] = static_cast<char>(static_cast<unsigned char>(value));
-    };
-    if (code < 0x80) {
-      put(code);
-      return;
-    }
-    if (code < 0x800) {
-      put(0xC0U | code >> 6U);
-    } else {
-      if (code < 0x10000) {
-        put(0xE0U | code >> 12U);
-      } else {
-        put(0xF0U | code >> 18U);
-        put(0x80U | (code >> 12U & 0x3FU));
-      }
-      put(0x80U | (code >> 6U & 0x3FU));
-    }
-    put(0x80U | (code & 0x3FU));
-  }
-  std::string_view view() const noexcept { return {bytes_, size_}; }
-
- private:
-  char bytes_[4];
-  std::size_t size_ = 0;
-};
-
 bool is_ascii_alphanumeric(unsigned char byte) {
   return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
          (byte >= '0' && byte <= '9');
-}
-
-bool looks_up_short(std::string_view word) {
-  return word.size() <= ShortWord::kMaxBytes && word.back() != '\0';
-}
-
-void append_word(const Vocabulary& vocabulary, std::string_view word,
-                 std::vector<std::int32_t>& ids) {
-  if (looks_up_short(word)) {
-    char bytes[ShortWord::kMaxBytes] = {};
-    std::memcpy(bytes, word.data(), word.size());
-    ShortWord key;
-    std::memcpy(&key.low, bytes, 8);
-    std::memcpy(&key.high, bytes + 8, 8);
-    const std::int32_t id = vocabulary.find(key);
-    if (id >= 0) {
-      ids.push_back(id);
-      return;
-    }
-  }
-  vocabulary.append_pieces(word, ids);
 }
 
 }  // namespace
@@ -98,9 +45,8 @@ WordModel::WordModel(const NormalizerOptions& options, const Vocabulary& vocabul
     const CharacterKind kind = characters_.at(byte).kind();
     ends_word_[byte] = kind == CharacterKind::kSpace || kind == CharacterKind::kAlone;
     if (kind == CharacterKind::kAlone) {
-      std::vector<std::int32_t> ids;
-      append_word(vocabulary, {&character, 1}, ids);
-      alone_ids_[byte] = max_word_characters == 0 ? vocabulary.unknown_id() : ids[0];
+      const std::int32_t id = vocabulary.find({.low = byte, .high = 0});
+      alone_ids_[byte] = id < 0 || max_word_characters == 0 ? vocabulary.unknown_id() : id;
     }
     if (added.can_start_with(character)) continue;
     if (kind == CharacterKind::kSpace) starts_[byte] = Start::kSpace;
@@ -193,10 +139,9 @@ void WordReader::read_any_word() {
     const char byte = text_[at_];
     if (model_.added().can_start_with(byte) && at_ >= no_added_before_ && read_added_token())
       return;
-    const std::size_t begin = at_;
     const char32_t code = checked_code_point(text_, at_);
     if (code == kInvalidCodePoint) throw_invalid_utf8(text_, at_, 0);
-    read_character(code, text_.substr(begin, at_ - begin));
+    read_character(code);
     if (model_.ends_word(byte) || is_full()) return;
   }
   finish();
@@ -223,14 +168,14 @@ bool WordReader::read_added_token() {
   return true;
 }
 
-void WordReader::read_character(char32_t code, std::string_view bytes) {
+void WordReader::read_character(char32_t code) {
   const CharacterMap::Entry entry = model_.characters().at(code);
   switch (entry.kind()) {
     case CharacterKind::kKeep:
-      add_to_word(bytes);
+      add_to_word(code);
       break;
     case CharacterKind::kMap:
-      add_to_word(Utf8Character(entry.value()).view());
+      add_to_word(entry.value());
       break;
     case CharacterKind::kDelete:
       break;
@@ -241,13 +186,13 @@ void WordReader::read_character(char32_t code, std::string_view bytes) {
       end_word();
       break;
     case CharacterKind::kAlone:
-      add_alone(bytes);
+      add_alone(code);
       break;
     case CharacterKind::kMark:
       add_mark(code, entry.value());
       break;
     case CharacterKind::kHangul:
-      for (const char32_t letter : hangul_letters(code)) add_to_word(Utf8Character(letter).view());
+      for (const char32_t letter : hangul_letters(code)) add_to_word(letter);
       break;
     case CharacterKind::kSequence:
       read_sequence(model_.characters().sequence(entry.value()));
@@ -258,23 +203,22 @@ void WordReader::read_character(char32_t code, std::string_view bytes) {
 void WordReader::read_sequence(std::u32string_view sequence) {
   for (const char32_t code : sequence) {
     const CharacterMap::Entry entry = model_.characters().pre_tokenized(code);
-    const Utf8Character character(code);
     if (entry.kind() == CharacterKind::kSpace) {
       end_word();
     } else if (entry.kind() == CharacterKind::kAlone) {
-      add_alone(character.view());
+      add_alone(code);
     } else if (entry.kind() == CharacterKind::kMark) {
       add_mark(code, entry.value());
     } else {
-      add_to_word(character.view());
+      add_to_word(code);
     }
   }
 }
 
-void WordReader::add_to_word(std::string_view bytes) {
+void WordReader::add_to_word(char32_t code) {
   settle_marks();
   // Of a word that is too long only the length matters: it is unknown.
-  if (word_characters_++ < model_.max_word_characters()) word_ += bytes;
+  if (word_characters_++ < model_.max_word_characters()) word_.append(code);
 }
 
 void WordReader::add_mark(char32_t code, std::uint32_t combining_class) {
@@ -282,13 +226,16 @@ void WordReader::add_mark(char32_t code, std::uint32_t combining_class) {
 }
 
 void WordReader::settle_marks() {
-  if (!marks_.empty()) marks_.move_to(word_);
+  if (!marks_.empty()) marks_.move_to([this](char32_t code) { word_.append(code); });
 }
 
-void WordReader::add_alone(std::string_view bytes) {
+void WordReader::add_alone(char32_t code) {
   end_word();
-  add_to_word(bytes);
-  end_word();
+  char bytes[ShortWord::kMaxBytes] = {};
+  const std::size_t size = encode_utf8(code, bytes);
+  const std::int32_t id = model_.vocabulary().find(ShortWord::of(bytes, size));
+  ids_.push_back(id < 0 || model_.max_word_characters() == 0 ? model_.vocabulary().unknown_id()
+                                                             : id);
 }
 
 void WordReader::end_word() {
@@ -297,7 +244,7 @@ void WordReader::end_word() {
   if (word_characters_ > model_.max_word_characters()) {
     ids_.push_back(model_.vocabulary().unknown_id());
   } else {
-    append_word(model_.vocabulary(), word_, ids_);
+    word_.look_up(model_.vocabulary(), ids_);
   }
   word_.clear();
   word_characters_ = 0;

@@ -10,6 +10,7 @@
 #include "character_map.h"
 #include "mark_run.h"
 #include "vocabulary.h"
+#include "word_buffer.h"
 
 namespace nearlite {
 
@@ -65,11 +66,11 @@ class WordReader {
   bool read_fast_word();
   void read_any_word();
   bool read_added_token();
-  void read_character(char32_t code, std::string_view bytes);
+  void read_character(char32_t code);
   void read_sequence(std::u32string_view sequence);
-  void add_to_word(std::string_view bytes);
+  void add_to_word(char32_t code);
   void add_mark(char32_t code, std::uint32_t combining_class);
-  void add_alone(std::string_view bytes);
+  void add_alone(char32_t code);
   void settle_marks();
   void end_word();
   void finish();
@@ -85,7 +86,7 @@ class WordReader {
       0;                         // an added token found here would overlap one that was passed over
   std::size_t taken_until_ = 0;  // by the last added token, with its white space
   std::size_t white_until_ = 0;  // behind the last white space that an added token took
-  std::string word_;             // normalized; its end is missing once it is too long to be known
+  WordBuffer word_;              // normalized; its end is missing once it is too long to be known
   std::size_t word_characters_ = 0;
   MarkRun marks_;  // of the end of the word
 };
