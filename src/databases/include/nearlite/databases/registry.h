@@ -13,24 +13,24 @@ namespace nearlite {
 
 /// What a store is opened with, on top of what its configuration says.
 struct StoreSettings {
-  std::optional<Backend> backend;
-  std::optional<std::string> model_name;
-  std::string default_model;  // of stores whose configuration names none; empty: the library's
+  std::optional<Backend> backend{};
+  std::optional<std::string> model_name{};
+  std::string default_model{};  // of stores whose configuration names none; empty: the library's
   ModelPlaces places = ModelPlaces::standard();
-  EncoderOptions encoder;
+  EncoderOptions encoder{};
   std::shared_ptr<const TextEncoder>
       shared_encoder;  // used for every store with its model name; tests pass a fake
 };
 
 /// A store that can be opened, without opening it.
 struct StoreEntry {
-  std::string name;
-  std::string class_name;
-  std::filesystem::path database;
-  std::string table;  // declared tables only
+  std::string name{};
+  std::string class_name{};
+  std::filesystem::path database{};
+  std::string table{};  // declared tables only
   bool seed_store = false;
-  bool exists = false;                   // the database file is there
-  std::filesystem::path sidecar_folder;  // where truth, index and JSON are
+  bool exists = false;                     // the database file is there
+  std::filesystem::path sidecar_folder{};  // where truth, index and JSON are
 };
 
 /// The stores of a data folder (interface.md §1): the six whose file exists, those of its
@@ -56,16 +56,24 @@ class Registry {
   /// Throws NotFound if the database does not exist (a seed store: names `store create NAME`).
   std::unique_ptr<Store> open(const StoreEntry& entry) const;
   std::unique_ptr<Store> open(const std::string& name) const { return open(entry(name)); }
+  /// Makes the empty database of a seed store, or adds what an existing one lacks, and opens it.
+  /// Throws InvalidArgument for a declared table.
+  std::unique_ptr<Store> create(const std::string& name) const;
   /// The same stores, opened with this backend instead of their own.
   Registry with_backend(Backend backend) const {
     Registry other = *this;
     other.settings_.backend = backend;
     return other;
   }
-  /// metrics.db of this folder or sidecar folder.
+  /// metrics.db: of a seed store in the data folder, of a declared table in its sidecar folder.
   std::filesystem::path metrics_path(const StoreEntry& entry) const;
 
  private:
+  struct Builder;
+  EmbeddableOptions with_settings(EmbeddableOptions options, const std::string& configured_model,
+                                  const std::optional<Backend>& configured_backend) const;
+  std::unique_ptr<Store> open_seed(const StoreEntry& entry, Open open) const;
+
   std::vector<StoreEntry> entries_;
   std::filesystem::path folder_;
   StoreSettings settings_;

@@ -10,9 +10,9 @@
 namespace nearlite {
 
 struct ColumnSchema {
-  std::string name;
-  std::string declared_type;  // as written: "VARCHAR(20)", "", ...
-  int primary_key = 0;        // position in the primary key, from 1; 0: not part of it
+  std::string name{};
+  std::string declared_type{};  // as written: "VARCHAR(20)", "", ...
+  int primary_key = 0;          // position in the primary key, from 1; 0: not part of it
   bool not_null = false;
   bool generated = false;
 };
@@ -21,10 +21,10 @@ enum class TableKind { kTable, kView, kVirtual, kShadow };
 
 /// One table or view of a database, as SQLite describes it.
 struct TableSchema {
-  std::string name;
+  std::string name{};
   TableKind kind = TableKind::kTable;
   bool without_rowid = false;
-  std::vector<ColumnSchema> columns;
+  std::vector<ColumnSchema> columns{};
 
   /// The column of that name (ASCII case ignored, as SQLite does), or nothing.
   const ColumnSchema* column(std::string_view column_name) const;
@@ -50,9 +50,9 @@ TableSchema read_table(const Connection& db, const std::string& table);
 /// rowid; for a view a column that holds unique, not NULL values in its first 1,000 rows and is
 /// named like an id.
 struct TableKey {
-  std::vector<std::string> columns;
+  std::vector<std::string> columns{};
   bool bare_rowid = false;  // VACUUM renumbers such keys
-  bool proven = false;      // the schema guarantees that it is unique and not NULL
+  bool proven = false;      // the schema guarantees that it is unique
 };
 /// Throws NotFound for an unknown column, InvalidArgument with an explanation if there is no key.
 TableKey key_of(const Connection& db, const TableSchema& table,

@@ -40,7 +40,7 @@ class TableStore : public Store {
   const TableKey& key() const noexcept { return key_; }
 
  private:
-  TableStore(std::shared_ptr<Connection> connection, TableConfig config, EmbeddableOptions options,
+  TableStore(std::shared_ptr<Connection> connection, TableConfig&& config, EmbeddableOptions options,
              std::string shown_name);
   std::string select(const std::vector<std::string>& columns, bool with_where) const;
 

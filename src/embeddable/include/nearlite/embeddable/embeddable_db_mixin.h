@@ -163,7 +163,7 @@ class EmbeddableDBMixin {
   /// Embeds what is missing or stale, removes orphans, writes index and JSON once at the end.
   /// Throws InvalidArgument inside an open transaction of the host; Unavailable if another run
   /// holds the store.
-  BackfillResult backfill_embeddings(const BackfillOptions& options = {});
+  virtual BackfillResult backfill_embeddings(const BackfillOptions& options = {});
   /// Writes the index file and the companion JSON from the sidecar now.
   void save_index();
   /// Opens what is there, rebuilding derived files that are missing or damaged. Done by itself at

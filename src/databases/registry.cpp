@@ -1,0 +1,266 @@
+#include "nearlite/databases/registry.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "nearlite/base/error.h"
+#include "nearlite/base/files.h"
+#include "nearlite/base/names.h"
+#include "nearlite/databases/seed_store.h"
+#include "nearlite/databases/sidecar_folder.h"
+#include "nearlite/databases/table_store.h"
+
+namespace nearlite {
+namespace {
+
+const SeedStoreKind& seed_kind(const std::string& name) {
+  for (const SeedStoreKind& kind : seed_store_kinds()) {
+    if (kind.name == name) return kind;
+  }
+  throw NotFound("\"" + name + "\" is none of the six built-in stores");
+}
+
+bool same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
+  std::error_code failed;
+  return std::filesystem::weakly_canonical(a, failed) ==
+         std::filesystem::weakly_canonical(b, failed);
+}
+
+/// *.nearlite folders, by name.
+std::vector<std::filesystem::path> sidecar_folders_in(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> folders;
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
+    if (entry.path().extension() == ".nearlite" && entry.is_directory(failed)) {
+      folders.push_back(entry.path());
+    }
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+bool is_readable_file(const std::filesystem::path& file) {
+  std::error_code failed;
+  return std::filesystem::is_regular_file(file, failed);
+}
+
+}  // namespace
+
+/// Configuration by registry name, and the encoders that stores share.
+struct Registry::State {
+  std::map<std::string, TableConfig> tables;
+  std::map<std::string, SeedConfig> seeds;
+  std::mutex mutex;
+  std::map<std::string, std::shared_ptr<const TextEncoder>> encoders;
+
+  std::shared_ptr<const TextEncoder> encoder_of(const std::string& model,
+                                                const StoreSettings& settings) {
+    if (settings.shared_encoder &&
+        full_model_name(settings.shared_encoder->info().name) == full_model_name(model)) {
+      return settings.shared_encoder;
+    }
+    const std::scoped_lock lock(mutex);
+    std::shared_ptr<const TextEncoder>& encoder = encoders[full_model_name(model)];
+    if (!encoder) encoder = lazy_encoder(model, settings.places, settings.encoder);
+    return encoder;
+  }
+};
+
+/// Collects entries under names that differ.
+struct Registry::Builder {
+  Registry& registry;
+  std::vector<std::string> taken{};
+
+  void add_seed(const SeedStoreKind& kind) {
+    const std::filesystem::path database = registry.folder_ / kind.file;
+    registry.entries_.push_back({.name = kind.name,
+                                 .class_name = kind.class_name,
+                                 .database = database,
+                                 .table = {},
+                                 .seed_store = true,
+                                 .exists = stamp_of(database).has_value(),
+                                 .sidecar_folder = registry.folder_});
+    taken.push_back(kind.name);
+  }
+
+  void add_table(TableConfig table, const Config& config,
+                 const std::filesystem::path& sidecar_folder) {
+    for (const auto& [name, known] : registry.state_->tables) {
+      const bool same = known.name == table.name && known.table == table.table &&
+                        same_file(known.database, table.database);
+      if (same) return;  // declared in the data folder and recorded in its sidecar folder
+    }
+    if (table.model.empty()) table.model = config.default_model;
+    if (!table.backend) table.backend = config.default_backend;
+    const bool free = std::none_of(taken.begin(), taken.end(), [&](const std::string& other) {
+      return to_lower_ascii(other) == to_lower_ascii(table.name);
+    });
+    const std::string name =
+        free ? table.name : default_store_name(table.name, table.database, taken);
+    registry.entries_.push_back({.name = name,
+                                 .class_name = name,
+                                 .database = table.database,
+                                 .table = table.table,
+                                 .seed_store = false,
+                                 .exists = stamp_of(table.database).has_value(),
+                                 .sidecar_folder = sidecar_folder});
+    taken.push_back(name);
+    registry.state_->tables.emplace(name, std::move(table));
+  }
+
+  void finish() {
+    const auto first_table =
+        std::find_if(registry.entries_.begin(), registry.entries_.end(),
+                     [](const StoreEntry& entry) { return !entry.seed_store; });
+    std::sort(first_table, registry.entries_.end(),
+              [](const StoreEntry& a, const StoreEntry& b) { return a.name < b.name; });
+  }
+};
+
+Registry Registry::of_folder(const std::filesystem::path& data_folder, StoreSettings settings,
+                             const std::optional<std::filesystem::path>& config) {
+  std::error_code failed;
+  if (!std::filesystem::is_directory(data_folder, failed)) {
+    throw NotFound("there is no data folder " + data_folder.string());
+  }
+  Registry registry;
+  registry.folder_ = data_folder;
+  registry.settings_ = std::move(settings);
+  registry.state_ = std::make_shared<State>();
+  Builder builder{registry};
+  for (const SeedStoreKind& kind : seed_store_kinds()) builder.add_seed(kind);
+
+  const std::filesystem::path file = config.value_or(data_folder / "nearlite.toml");
+  if (config || stamp_of(file)) {
+    const Config declared = read_config(file, ConfigPlace::kDataFolder);
+    for (SeedConfig seed : declared.seeds) {
+      if (seed.model.empty()) seed.model = declared.default_model;
+      if (!seed.backend) seed.backend = declared.default_backend;
+      registry.state_->seeds.emplace(to_lower_ascii(seed.name), seed);
+    }
+    for (const SeedStoreKind& kind : seed_store_kinds()) {
+      registry.state_->seeds.emplace(kind.name, SeedConfig{.name = kind.name,
+                                                           .backend = declared.default_backend,
+                                                           .model = declared.default_model});
+    }
+    for (const TableConfig& table : declared.tables) {
+      builder.add_table(table, declared, sidecar_folder_of(table.database));
+    }
+  }
+  for (const std::filesystem::path& folder : sidecar_folders_in(data_folder)) {
+    if (!is_readable_file(sidecar_config(folder))) continue;
+    const Config recorded = read_config(sidecar_config(folder), ConfigPlace::kSidecar);
+    for (const TableConfig& table : recorded.tables) builder.add_table(table, recorded, folder);
+  }
+  builder.finish();
+  return registry;
+}
+
+Registry Registry::of_files(std::span<const std::filesystem::path> databases,
+                            StoreSettings settings,
+                            const std::optional<std::filesystem::path>& sidecar) {
+  Registry registry;
+  registry.settings_ = std::move(settings);
+  registry.state_ = std::make_shared<State>();
+  Builder builder{registry};
+  for (const std::filesystem::path& database : databases) {
+    if (!stamp_of(database)) throw NotFound("there is no " + database.string());
+    const std::filesystem::path folder = find_sidecar_folder(database, sidecar);
+    const std::string hint = "run nearlite index " + database.string() + " first";
+    if (!is_readable_file(sidecar_config(folder))) {
+      throw NotFound("nothing of " + database.string() + " is embedded yet", hint);
+    }
+    const Config recorded = read_config(sidecar_config(folder), ConfigPlace::kSidecar);
+    const std::size_t before = registry.entries_.size();
+    for (TableConfig table : recorded.tables) {
+      const bool moved = !sidecar && !stamp_of(table.database);
+      if (!moved && !same_file(table.database, database)) continue;
+      table.database = database;
+      builder.add_table(std::move(table), recorded, folder);
+    }
+    if (registry.entries_.size() == before) {
+      throw NotFound(
+          "no store of " + database.string() + " is recorded in " + sidecar_config(folder).string(),
+          hint);
+    }
+  }
+  builder.finish();
+  return registry;
+}
+
+const StoreEntry& Registry::entry(const std::string& name) const {
+  const std::string wanted = to_lower_ascii(name);
+  const auto named = [&](const std::string& candidate) -> const StoreEntry* {
+    for (const StoreEntry& entry : entries_) {
+      if (to_lower_ascii(entry.name) == candidate) return &entry;
+    }
+    return nullptr;
+  };
+  if (const StoreEntry* found = named(wanted)) return *found;
+  for (const SeedStoreKind& kind : seed_store_kinds()) {
+    const auto& aliases = kind.aliases;
+    if (std::find(aliases.begin(), aliases.end(), wanted) == aliases.end()) continue;
+    if (const StoreEntry* found = named(kind.name)) return *found;
+  }
+  check_store_name(name);
+  std::vector<std::string> names;
+  for (const StoreEntry& entry : entries_) names.push_back(entry.name);
+  const auto near = nearest_name(name, names);
+  throw NotFound("there is no store \"" + name + "\"" +
+                 (near ? "; did you mean \"" + *near + "\"?" : ".") +
+                 (names.empty() ? "" : " Stores: " + join_names(names)));
+}
+
+EmbeddableOptions Registry::with_settings(EmbeddableOptions options,
+                                          const std::string& configured_model,
+                                          const std::optional<Backend>& configured_backend) const {
+  if (settings_.model_name) {
+    options.model_name = *settings_.model_name;
+  } else if (!configured_model.empty()) {
+    options.model_name = configured_model;
+  } else if (!settings_.default_model.empty()) {
+    options.model_name = settings_.default_model;
+  }
+  if (configured_backend) options.backend = *configured_backend;
+  if (settings_.backend) options.backend = *settings_.backend;
+  options.encoder = state_->encoder_of(options.model_name, settings_);
+  return options;
+}
+
+std::unique_ptr<Store> Registry::open(const StoreEntry& entry) const {
+  if (entry.seed_store) return open_seed(entry, Open::kExisting);
+  const TableConfig& config = state_->tables.at(entry.name);
+  return std::make_unique<TableStore>(
+      config,
+      with_settings(TableStore::options_for(config, entry.sidecar_folder), config.model,
+                    config.backend),
+      entry.name);
+}
+
+std::unique_ptr<Store> Registry::create(const std::string& name) const {
+  const StoreEntry& found = entry(name);
+  if (!found.seed_store) {
+    throw InvalidArgument("\"" + found.name +
+                          "\" is a table of a database that has its own program; only the six "
+                          "built-in stores can be created");
+  }
+  return open_seed(found, Open::kCreate);
+}
+
+std::unique_ptr<Store> Registry::open_seed(const StoreEntry& entry, Open open) const {
+  const SeedStoreKind& kind = seed_kind(entry.name);
+  SeedConfig config;
+  if (const auto found = state_->seeds.find(entry.name); found != state_->seeds.end()) {
+    config = found->second;
+  }
+  return kind.open(entry.database, {.open = open},
+                   with_settings(kind.default_options(folder_), config.model, config.backend));
+}
+
+std::filesystem::path Registry::metrics_path(const StoreEntry& entry) const {
+  return entry.sidecar_folder / "metrics.db";
+}
+
+}  // namespace nearlite
