@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times other vector indexes on the vectors that `nearlite_index_bench --export FOLDER` wrote.
 
-usage: bench_index_peers.py FOLDER [--peers faiss,annoy,hnswlib,sqlite-vec] [--sqlite-max-rows N]
+usage: bench_index_peers.py FOLDER [--peers faiss,annoy,hnswlib,sqlite-vec]
 
 One thread, k = 10, cosine; every peer is also tuned to a recall of 0.99 where it has a setting for it. Columns as in
 nearlite_index_bench: median and 99th percentile in milliseconds per query by the wall clock, mean processor time,
@@ -171,6 +171,8 @@ def main():
                     PEERS[name](data, pathlib.Path(folder))
                 except ImportError as missing:
                     print(f"{name}: not installed ({missing})")
+                except AttributeError as missing:  # sqlite3 built without extension loading
+                    print(f"{name}: this Python cannot run it ({missing})")
 
 
 if __name__ == "__main__":

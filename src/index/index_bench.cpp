@@ -180,6 +180,14 @@ void bench_exact(Data& data, const test::TemporaryFolder& folder) {
   const double first_ms = first.elapsed_ms();
   report(data, "exact, int8 codes with bounds + fp32", per_vector(folder / "bench.vecs", data),
          [&](std::span<const float> query) { return segment->search(query, params); });
+  std::size_t equal = 0;
+  for (std::size_t i = 0; i < data.queries.size(); ++i) {
+    equal +=
+        segment->search(data.queries.row(i), params).neighbors == data.truth[i].neighbors ? 1 : 0;
+  }
+  std::printf("%-44s %7zu x %-4zu %zu of %zu queries\n",
+              "  int8 codes: ids and scores as the fp32 scan", data.rows.size(), data.rows.dim,
+              equal, data.queries.size());
   std::printf(
       "%-44s %7zu x %-4zu %9.0f vectors/s, open %.2f ms, first search (all blocks verified) %.2f "
       "ms\n",
