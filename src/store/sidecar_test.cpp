@@ -25,8 +25,11 @@ using testing::IsEmpty;
 class SidecarFile : public testing::Test {
  protected:
   SidecarFile() {
-    std::string name =
-        (std::filesystem::temp_directory_path() / "nearlite-sidecar-XXXXXX").string();
+    // In memory where there is such a place: every commit here waits for the disk.
+    const std::filesystem::path memory = "/dev/shm";
+    const auto root =
+        ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path();
+    std::string name = (root / "nearlite-sidecar-XXXXXX").string();
     folder_ = ::mkdtemp(name.data());
   }
   ~SidecarFile() override { std::filesystem::remove_all(folder_); }
@@ -274,6 +277,14 @@ TEST_F(SidecarFile, ALeaseIsTakenOverWhenItsProcessIsGone) {
   const Lease next(*sidecar, "notes", std::chrono::milliseconds{0});
   Transaction transaction = sidecar->begin();
   EXPECT_THROW(lease->renew(*sidecar), Unavailable);
+}
+
+TEST_F(SidecarFile, ALockedFileIsUnavailable) {
+  auto one = open();
+  auto two = open();
+  sqlite3_busy_timeout(two->connection().handle(), 10);
+  const Transaction holding = one->begin();
+  EXPECT_THROW(two->begin(), Unavailable);
 }
 
 TEST_F(SidecarFile, AFullDiskIsUnavailableAndLosesNothing) {
