@@ -1,12 +1,13 @@
 // The kernels, written once over a vector of NEARLITE_KERNEL_LANES floats. Included by one file per
 // instruction set, which sets the register block sizes too. Everything has internal linkage and
-// nothing of the standard library is called: a function shared with other files could be linked in
-// its AVX-512 form and run on a processor without it.
+// no function of the standard library is called: a function shared with other files could be linked
+// in its AVX-512 form and run on a processor without it.
 //
 // The vectors are the compiler's own (GCC and Clang vector extensions); products and sums are
 // contracted to fused multiply-adds where the instruction set has them.
 #include <cstddef>
 #include <cstdint>
+#include <utility>  // index_sequence
 
 #include "kernels.h"
 
@@ -23,29 +24,40 @@ using VecUnaligned =
 
 NEARLITE_INLINE Vec load(const float* from) { return *reinterpret_cast<const VecUnaligned*>(from); }
 NEARLITE_INLINE void store(float* to, Vec value) { *reinterpret_cast<VecUnaligned*>(to) = value; }
-NEARLITE_INLINE Vec splat(float value) { return Vec{} + value; }
+/// All lanes `value`. Minus, not plus: x - 0 is x for every x, x + 0 is not for -0, and would be
+/// computed.
+NEARLITE_INLINE Vec splat(float value) { return value - Vec{}; }
 NEARLITE_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 NEARLITE_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
 NEARLITE_INLINE Vec magnitude(Vec a) {
   return reinterpret_cast<Vec>(reinterpret_cast<VecInt>(a) & 0x7fffffff);
 }
 
-NEARLITE_INLINE float sum_lanes(Vec value) {
-  float lanes[kLanes];
-  store(lanes, value);
-  for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
-    for (std::size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  }
-  return lanes[0];
+template <std::size_t... Lane>
+NEARLITE_INLINE VecInt lane_numbers(std::index_sequence<Lane...>) {
+  return VecInt{static_cast<std::int32_t>(Lane)...};
 }
 
-NEARLITE_INLINE float largest_lane(Vec value) {
-  float lanes[kLanes];
-  store(lanes, value);
-  float best = lanes[0];
-  for (std::size_t i = 1; i < kLanes; ++i) best = lanes[i] > best ? lanes[i] : best;
-  return best;
+/// Lane i holds what lane i ^ Distance held.
+template <std::size_t Distance, std::size_t... Lane>
+NEARLITE_INLINE Vec exchanged(Vec value, std::index_sequence<Lane...>) {
+  return __builtin_shufflevector(value, value, (Lane ^ Distance)...);
 }
+
+/// All lanes folded into one, in a fixed order, without a way through memory.
+template <std::size_t Distance = kLanes / 2, typename Fold>
+NEARLITE_INLINE float folded(Vec value, Fold fold) {
+  value = fold(value, exchanged<Distance>(value, std::make_index_sequence<kLanes>()));
+  if constexpr (Distance > 1) {
+    return folded<Distance / 2>(value, fold);
+  } else {
+    return value[0];
+  }
+}
+NEARLITE_INLINE float sum_lanes(Vec value) {
+  return folded(value, [](Vec a, Vec b) { return a + b; });
+}
+NEARLITE_INLINE float largest_lane(Vec value) { return folded(value, larger); }
 
 /// The first `count` floats, the other lanes `fill`.
 NEARLITE_INLINE Vec load_part(const float* from, std::size_t count, float fill) {
@@ -142,6 +154,13 @@ void relu(float* values, std::size_t count) noexcept {
   for_each_vector(values, count, [](Vec x) { return relu_of(x); });
 }
 
+/// Two sums that run beside each other: one alone would wait for each addition to end.
+struct TwoSums {
+  Vec parts[2] = {};
+  NEARLITE_INLINE void add(std::size_t at, Vec value) { parts[at / kLanes % 2] += value; }
+  NEARLITE_INLINE float total() const { return sum_lanes(parts[0] + parts[1]); }
+};
+
 void add_layer_norm(float* target, const float* added, const float* gamma, const float* beta,
                     float epsilon, std::size_t rows, std::size_t dim) noexcept {
   const std::size_t whole = dim / kLanes * kLanes;
@@ -149,25 +168,27 @@ void add_layer_norm(float* target, const float* added, const float* gamma, const
   for (std::size_t row = 0; row < rows; ++row) {
     float* x = target + row * dim;
     const float* y = added + row * dim;
-    Vec sum{};
+    TwoSums sum;
+#pragma GCC unroll 2
     for (std::size_t i = 0; i < whole; i += kLanes) {
       const Vec value = load(x + i) + load(y + i);
       store(x + i, value);
-      sum += value;
+      sum.add(i, value);
     }
     for (std::size_t i = whole; i < dim; ++i) x[i] += y[i];
-    if (rest > 0) sum += load_part(x + whole, rest, 0.0F);
-    const float mean = sum_lanes(sum) / static_cast<float>(dim);
-    Vec squares{};
+    if (rest > 0) sum.add(0, load_part(x + whole, rest, 0.0F));
+    const float mean = sum.total() / static_cast<float>(dim);
+    TwoSums squares;
+#pragma GCC unroll 2
     for (std::size_t i = 0; i < whole; i += kLanes) {
       const Vec deviation = load(x + i) - mean;
-      squares += deviation * deviation;
+      squares.add(i, deviation * deviation);
     }
     if (rest > 0) {
       const Vec deviation = load_part(x + whole, rest, mean) - mean;
-      squares += deviation * deviation;
+      squares.add(0, deviation * deviation);
     }
-    const float variance = sum_lanes(squares) / static_cast<float>(dim);
+    const float variance = squares.total() / static_cast<float>(dim);
     const float scale = 1.0F / __builtin_sqrtf(variance + epsilon);
     for (std::size_t i = 0; i < whole; i += kLanes) {
       store(x + i, (load(x + i) - mean) * scale * load(gamma + i) + load(beta + i));
@@ -264,51 +285,68 @@ struct HeadBlocks {
   std::size_t padded_dim;
 };
 
-template <std::size_t Rows>
-NEARLITE_INLINE void scores_of_rows(const AttentionHead& head, const HeadBlocks& blocks,
-                                    const float* query) {
-  for (std::size_t first = 0; first < blocks.padded_tokens; first += kBlockLanes) {
-    Vec sums[Rows][kBlockVectors] = {};
-    for (std::size_t d = 0; d < head.head_dim; ++d) {
-      const float* keys = blocks.keys + d * blocks.padded_tokens + first;
-#pragma GCC unroll 8
-      for (std::size_t r = 0; r < Rows; ++r) {
-        const Vec factor = splat(query[r * head.qkv_stride + d]);
+constexpr float kNoScore = -1e30F;  // of a key that is not there: e^kNoScore is nothing beside e^0
+
+/// Scores of some query rows with Vectors * kLanes keys from `first` on; `largest` keeps the
+/// maximum of each lane.
+template <std::size_t Rows, std::size_t Vectors>
+NEARLITE_INLINE void scores_of_block(const AttentionHead& head, const HeadBlocks& blocks,
+                                     const float* query, std::size_t first, Vec* largest) {
+  Vec sums[Rows][Vectors] = {};
+  for (std::size_t d = 0; d < head.head_dim; ++d) {
+    Vec keys[Vectors];
 #pragma GCC unroll 2
-        for (std::size_t v = 0; v < kBlockVectors; ++v) {
-          sums[r][v] += factor * load(keys + v * kLanes);
-        }
-      }
+    for (std::size_t v = 0; v < Vectors; ++v) {
+      keys[v] = load(blocks.keys + d * blocks.padded_tokens + first + v * kLanes);
     }
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) {
+      const Vec factor = splat(query[r * head.qkv_stride + d]);
 #pragma GCC unroll 2
-      for (std::size_t v = 0; v < kBlockVectors; ++v) {
-        store(blocks.weights + r * blocks.padded_tokens + first + v * kLanes, sums[r][v]);
-      }
+      for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] += factor * keys[v];
+    }
+  }
+  if (first + Vectors * kLanes > head.num_tokens) {
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < Vectors; ++v) {
+      const auto left = static_cast<std::int32_t>(head.num_tokens) -
+                        static_cast<std::int32_t>(first + v * kLanes);
+      const VecInt is_key = lane_numbers(std::make_index_sequence<kLanes>()) < left;
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < Rows; ++r) sums[r][v] = is_key ? sums[r][v] : splat(kNoScore);
+    }
+  }
+#pragma GCC unroll 8
+  for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < Vectors; ++v) {
+      largest[r] = larger(largest[r], sums[r][v]);
+      store(blocks.weights + r * blocks.padded_tokens + first + v * kLanes, sums[r][v]);
     }
   }
 }
 
-/// Turns one row of scores into weights that are not yet divided by their sum, which is returned.
-NEARLITE_INLINE float softmax_row(float* scores, std::size_t num_tokens,
-                                  std::size_t padded_tokens) {
-  for (std::size_t i = num_tokens; i < padded_tokens; ++i) scores[i] = scores[0];  // no new maximum
-  Vec largest = load(scores);
-  for (std::size_t i = kLanes; i < padded_tokens; i += kLanes) {
-    largest = larger(largest, load(scores + i));
+template <std::size_t Rows>
+NEARLITE_INLINE void scores_of_rows(const AttentionHead& head, const HeadBlocks& blocks,
+                                    const float* query, Vec* largest) {
+  for (std::size_t r = 0; r < Rows; ++r) largest[r] = splat(kNoScore);
+  std::size_t first = 0;
+  for (; first + kBlockLanes <= blocks.padded_tokens; first += kBlockLanes) {
+    scores_of_block<Rows, kBlockVectors>(head, blocks, query, first, largest);
   }
+  for (; first < blocks.padded_tokens; first += kLanes) {
+    scores_of_block<Rows, 1>(head, blocks, query, first, largest);
+  }
+}
+
+/// Turns one row of scores into weights that are not yet divided by their sum, which is returned.
+NEARLITE_INLINE float softmax_row(float* scores, Vec largest, std::size_t padded_tokens) {
   const float maximum = largest_lane(largest);
   Vec sum{};
-  const std::size_t whole = num_tokens / kLanes * kLanes;
-  for (std::size_t i = 0; i < whole; i += kLanes) {
+  for (std::size_t i = 0; i < padded_tokens; i += kLanes) {
     const Vec weight = exp_of_negative(load(scores + i) - maximum);
     store(scores + i, weight);
     sum += weight;
-  }
-  if (whole < num_tokens) {
-    store(scores + whole, exp_of_negative(load(scores + whole) - maximum));
-    sum += load_part(scores + whole, num_tokens - whole, 0.0F);
   }
   return sum_lanes(sum);
 }
@@ -319,14 +357,16 @@ NEARLITE_INLINE void mix_values(const AttentionHead& head, const HeadBlocks& blo
   for (std::size_t first = 0; first < blocks.padded_dim; first += kBlockLanes) {
     Vec sums[Rows][kBlockVectors] = {};
     for (std::size_t k = 0; k < head.num_tokens; ++k) {
-      const float* values = blocks.values + k * blocks.padded_dim + first;
+      Vec values[kBlockVectors];
+#pragma GCC unroll 2
+      for (std::size_t v = 0; v < kBlockVectors; ++v) {
+        values[v] = load(blocks.values + k * blocks.padded_dim + first + v * kLanes);
+      }
 #pragma GCC unroll 8
       for (std::size_t r = 0; r < Rows; ++r) {
         const Vec factor = splat(blocks.weights[r * blocks.padded_tokens + k]);
 #pragma GCC unroll 2
-        for (std::size_t v = 0; v < kBlockVectors; ++v) {
-          sums[r][v] += factor * load(values + v * kLanes);
-        }
+        for (std::size_t v = 0; v < kBlockVectors; ++v) sums[r][v] += factor * values[v];
       }
     }
 #pragma GCC unroll 8
@@ -349,17 +389,30 @@ NEARLITE_INLINE void mix_values(const AttentionHead& head, const HeadBlocks& blo
 
 template <std::size_t Rows>
 void attend_rows(const AttentionHead& head, const HeadBlocks& blocks, std::size_t row) noexcept {
-  scores_of_rows<Rows>(head, blocks, head.query + row * head.qkv_stride);
+  Vec largest[Rows];
+  scores_of_rows<Rows>(head, blocks, head.query + row * head.qkv_stride, largest);
   float scale[Rows];
   for (std::size_t r = 0; r < Rows; ++r) {
-    scale[r] = 1.0F / softmax_row(blocks.weights + r * blocks.padded_tokens, head.num_tokens,
+    scale[r] = 1.0F / softmax_row(blocks.weights + r * blocks.padded_tokens, largest[r],
                                   blocks.padded_tokens);
   }
   mix_values<Rows>(head, blocks, scale, head.output + row * head.output_stride);
 }
 
+/// The last rows, fewer than kQueryRows, in one piece.
+template <std::size_t Rows>
+void attend_rest(const AttentionHead& head, const HeadBlocks& blocks, std::size_t row) noexcept {
+  if constexpr (Rows > 0) {
+    if (head.num_tokens - row == Rows) {
+      attend_rows<Rows>(head, blocks, row);
+    } else {
+      attend_rest<Rows - 1>(head, blocks, row);
+    }
+  }
+}
+
 void attention(const AttentionHead& head) noexcept {
-  const std::size_t padded_tokens = (head.num_tokens + kBlockLanes - 1) / kBlockLanes * kBlockLanes;
+  const std::size_t padded_tokens = (head.num_tokens + kLanes - 1) / kLanes * kLanes;
   const std::size_t padded_dim = (head.head_dim + kBlockLanes - 1) / kBlockLanes * kBlockLanes;
   float* keys = head.scratch;
   float* values = keys + head.head_dim * padded_tokens;
@@ -381,8 +434,7 @@ void attention(const AttentionHead& head) noexcept {
   for (; row + kQueryRows <= head.num_tokens; row += kQueryRows) {
     attend_rows<kQueryRows>(head, blocks, row);
   }
-  for (; row + 2 <= head.num_tokens; row += 2) attend_rows<2>(head, blocks, row);
-  for (; row < head.num_tokens; ++row) attend_rows<1>(head, blocks, row);
+  attend_rest<kQueryRows - 1>(head, blocks, row);
 }
 
 constexpr Kernels make_kernels(const char* name) {

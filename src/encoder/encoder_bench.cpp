@@ -1,0 +1,117 @@
+// What the encoder costs: nearlite_encoder_bench TEXTS [MODEL [SECONDS]]
+// TEXTS: one text per line (package descriptions, for example); the first 1,500 are used. MODEL: a
+// folder or a name (default: all-MiniLM-L6-v2 where the environment says that models are). SECONDS:
+// for how long each figure is repeated (default 6). Prints one JSON object per figure, in the units
+// of tools/bench_encoder_peers.py, the best of the repetitions: on a busy machine that is what
+// comes nearest to a quiet one.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "nearlite/base/clock.h"
+#include "nearlite/encoder/text_encoder.h"
+
+namespace {
+
+using nearlite::EncodedBatch;
+using nearlite::EncoderOptions;
+using nearlite::Stopwatch;
+using nearlite::TextEncoder;
+using nearlite::TextRole;
+
+constexpr std::size_t kMaxTexts = 1500;
+constexpr const char* kQuestion = "how do I resize a picture on the command line";
+
+void report(const std::string& what, const std::string& shape, double value, const char* unit) {
+  std::printf("%s\n", nlohmann::json{{"figure", what},
+                                     {"who", "nearlite fp32"},
+                                     {"shape", shape},
+                                     {"value", value},
+                                     {"unit", unit}}
+                          .dump()
+                          .c_str());
+  std::fflush(stdout);
+}
+
+std::vector<std::string> read_lines(const char* file) {
+  std::vector<std::string> lines;
+  std::ifstream stream(file);
+  for (std::string line; lines.size() < kMaxTexts && std::getline(stream, line);)
+    lines.push_back(line);
+  return lines;
+}
+
+std::shared_ptr<const TextEncoder> open(const std::string& model, std::size_t threads) {
+  return nearlite::lazy_encoder(model, nearlite::ModelPlaces::from_environment(),
+                                {.threads = threads});
+}
+
+void bench(const std::string& model, const std::vector<std::string>& lines, double seconds) {
+  const std::string_view question = kQuestion;
+  const Stopwatch first;
+  const auto single = open(model, 1);
+  single->encode(std::span(&question, 1), TextRole::kQuery);
+  report("first vector, look-up and loading included", "1 text", first.elapsed_ms(), "ms");
+
+  std::vector<double> times;
+  for (const Stopwatch all; times.size() < 20 || all.elapsed_ms() < seconds * 1000 / 2;) {
+    const Stopwatch one;
+    single->encode(std::span(&question, 1), TextRole::kQuery);
+    times.push_back(one.elapsed_ms());
+  }
+  std::sort(times.begin(), times.end());
+  report("one question, median", "11 tokens, 1 thread", times[times.size() / 2], "ms");
+  report("one question, best", "11 tokens, 1 thread", times[0], "ms");
+
+  // Slices of 100 texts, so that the best of them is measured between the other jobs of a busy
+  // machine.
+  constexpr std::size_t kSlice = 100;
+  const std::vector<std::string_view> texts(lines.begin(), lines.end());
+  for (const std::size_t threads : {1, 2}) {
+    const auto encoder = open(model, threads);
+    encoder->encode(std::span(texts).first(std::min<std::size_t>(8, texts.size())),
+                    TextRole::kPlain);
+    double tokens = 0;
+    double total_ms = 0;
+    double best = 0;
+    for (std::size_t at = 0; total_ms < seconds * 1000; at = (at + kSlice) % texts.size()) {
+      const auto slice = std::span(texts).subspan(at, std::min(kSlice, texts.size() - at));
+      const Stopwatch watch;
+      const EncodedBatch batch = encoder->encode(slice, TextRole::kPlain);
+      const double ms = watch.elapsed_ms();
+      tokens += static_cast<double>(batch.num_tokens);
+      total_ms += ms;
+      best = std::max(best, static_cast<double>(batch.num_tokens) / ms * 1000);
+    }
+    const std::string shape = std::to_string(texts.size()) + " texts in slices of 100, " +
+                              std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+    report("encode, mean", shape, tokens / total_ms * 1000, "tokens/s");
+    report("encode, best slice", shape, best, "tokens/s");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2 || argc > 4) {
+    std::fprintf(stderr, "usage: nearlite_encoder_bench TEXTS [MODEL [SECONDS]]\n");
+    return 2;
+  }
+  const std::vector<std::string> lines = read_lines(argv[1]);
+  if (lines.empty()) {
+    std::fprintf(stderr, "%s has no lines\n", argv[1]);
+    return 2;
+  }
+  try {
+    bench(argc > 2 ? argv[2] : "", lines, argc > 3 ? std::atof(argv[3]) : 6.0);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  return 0;
+}
