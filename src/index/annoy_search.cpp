@@ -33,6 +33,12 @@ class Seen {
   std::vector<std::uint64_t> words_;
 };
 
+/// Asks for a whole row at once; the processor by itself would notice only after a few lines.
+void prefetch(const std::byte* row, std::size_t bytes) noexcept {
+  constexpr std::size_t kLine = 64;
+  for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(row + at);
+}
+
 /// Share of ids that pass, of a spread sample.
 double pass_rate(const std::vector<VectorId>& ids, const SearchParams& params) {
   constexpr std::size_t kSample = 256;
@@ -88,7 +94,6 @@ class ForestWalk {
   void take(std::size_t item) {
     if (!seen_.insert(item)) return;
     found_.push_back(static_cast<std::int32_t>(item));
-    __builtin_prefetch(nodes_ + item * layout_.node_bytes);
   }
 
   const std::byte* nodes_;
@@ -114,8 +119,11 @@ SearchResult AnnoyIndex::search_with_effort(std::span<const float> query,
   ForestWalk walk(mapped_.bytes().data(), dim_, ids_.size(), unit);
   const std::vector<std::int32_t> candidates =
       walk.candidates(roots_, std::max(search_k, params.k));
-  for (const std::int32_t candidate : candidates) {
-    const auto item = static_cast<std::size_t>(candidate);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    constexpr std::size_t kAhead = 4;  // rows on their way from memory while one is scored
+    if (i + kAhead < candidates.size())
+      prefetch(node(static_cast<std::size_t>(candidates[i + kAhead])), node_bytes_);
+    const auto item = static_cast<std::size_t>(candidates[i]);
     if (norms_[item] == 0) continue;
     const float similarity = similarity_of(unit, annoy_vector(node(item)), norms_[item]);
     if (collector.wants(similarity)) collector.offer(similarity, ids_[item]);
@@ -235,20 +243,40 @@ Effort summarize(std::size_t search_k, std::span<const double> recalls, double e
 
 }  // namespace
 
+std::vector<SearchResult> AnnoyIndex::true_neighbors(const std::vector<std::vector<float>>& queries,
+                                                     const SearchParams& params) const {
+  constexpr std::size_t kBlock =
+      64;  // rows: they stay in a near cache while every query looks at them
+  std::vector<std::vector<float>> units;
+  std::vector<Collector> collectors(queries.size(), Collector(params));
+  for (const auto& query : queries) units.push_back(unit_query(query, dim_, params));
+  for (std::size_t at = 0; at < ids_.size(); at += kBlock) {
+    const std::size_t count = std::min(kBlock, ids_.size() - at);
+    for (std::size_t i = 0; i < queries.size(); ++i) {
+      scan_rows(units[i], annoy_vector(node(at)), node_bytes_ / sizeof(float),
+                std::span(norms_).subspan(at, count), std::span(ids_).subspan(at, count),
+                collectors[i]);
+    }
+  }
+  std::vector<SearchResult> results;
+  for (Collector& collector : collectors) results.push_back(collector.finish());
+  return results;
+}
+
 Calibration AnnoyIndex::measure() const {
   const AnnoyLayout layout(dim_);
   const auto queries = calibration_queries(mapped_.bytes().data(), layout, norms_, dim_);
   if (queries.empty()) return {};
   const SearchParams params{.k = kCalibrationK};
-  std::vector<SearchResult> truth;
-  for (const auto& query : queries) {
-    Collector collector(params);
-    collect_all(unit_query(query, dim_, params), collector);
-    truth.push_back(collector.finish());
-  }
+  const std::vector<SearchResult> truth = true_neighbors(queries, params);
+  const ThreadStopwatch scan;
+  Collector one(params);
+  collect_all(unit_query(queries[0], dim_, params), one);
+  const double scan_us = scan.elapsed_us();
+
   Calibration calibration;
   const std::size_t most = ids_.size() * roots_.size();  // walks every tree to its end
-  for (std::size_t search_k = 100; calibration.efforts.size() < 8; search_k *= 4) {
+  for (std::size_t search_k = 200;; search_k *= 2) {
     search_k = std::min(search_k, most);
     std::vector<double> recalls;
     double elapsed_us = 0;
@@ -258,8 +286,13 @@ Calibration AnnoyIndex::measure() const {
       elapsed_us += watch.elapsed_us();
       recalls.push_back(recall_of(found, truth[i]));
     }
-    calibration.efforts.push_back(summarize(search_k, recalls, elapsed_us));
-    if (calibration.efforts.back().recall >= 1.0 || search_k == most) break;
+    const Effort effort = summarize(search_k, recalls, elapsed_us);
+    calibration.efforts.push_back(effort);
+    // More effort than this finds nothing new, or costs more than looking at every vector.
+    if (effort.recall >= 0.9995 || search_k == most ||
+        (effort.recall_low >= 0.99 && effort.microseconds > scan_us)) {
+      break;
+    }
   }
   return calibration;
 }

@@ -63,6 +63,8 @@ class AnnoyIndex : public CostedIndex {
   void check_unchanged() const;
   const std::byte* node(std::size_t index) const noexcept;
   void collect_all(std::span<const float> unit_query, Collector& collector) const;
+  std::vector<SearchResult> true_neighbors(const std::vector<std::vector<float>>& queries,
+                                           const SearchParams& params) const;
   Calibration measure() const;
 
   MappedFile mapped_;
