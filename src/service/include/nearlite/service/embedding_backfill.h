@@ -1,0 +1,102 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "nearlite/base/clock.h"
+#include "nearlite/databases/registry.h"
+#include "nearlite/retrieval/search_stores.h"
+#include "nearlite/service/log_sink.h"
+
+namespace nearlite::vector_service {
+
+/// A store that is opened when its turn comes, so that one that cannot be opened does not stop the
+/// others.
+struct StoreSource {
+  std::string name;
+  std::string class_name;
+  std::filesystem::path metrics_file;  // metrics.db that its statistics go to
+  /// With a backend: opened with that one instead of its own.
+  std::function<std::unique_ptr<Store>(std::optional<Backend>)> open;
+};
+
+struct BackfillRequest {
+  std::string session_id;
+  std::optional<Backend> backend;
+  BackfillOptions options;  // its progress function is not used: see BackfillObserver
+};
+
+/// How one store fared: a result or a failure.
+struct StoreBackfill {
+  std::string store;
+  std::string class_name;
+  std::optional<BackfillResult> result;
+  std::optional<StoreFailure> failure;
+  std::string warning;  // done, but its statistics could not be written
+};
+
+/// Told how a run goes on, on the calling thread.
+struct BackfillObserver {
+  std::function<void(const StoreSource&, std::size_t number, std::size_t count)>
+      begin;  // number 1 to count
+  std::function<void(const StoreSource&, const BackfillProgress&)> progress;
+  std::function<void(const StoreBackfill&)> end;
+};
+
+/// What a finished run says to the statistics.
+struct BackfillStatistics {
+  std::string session_id;
+  std::string store;
+  std::string class_name;
+  std::chrono::system_clock::time_point started;
+  const BackfillResult& result;
+};
+
+/// Where embedding statistics go.
+class StatisticsSink {
+ public:
+  virtual ~StatisticsSink() = default;
+  /// Throws Error if they cannot be written.
+  virtual void record(const std::filesystem::path& metrics_file,
+                      const BackfillStatistics& statistics) = 0;
+};
+
+/// Writes the table embedding_stats of metrics.db; made at the first run.
+class MetricsFileSink : public StatisticsSink {
+ public:
+  void record(const std::filesystem::path& metrics_file,
+              const BackfillStatistics& statistics) override;
+};
+
+/// Embeds what is missing or stale in several stores, one after the other. A store that fails is
+/// reported and does not stop the others; a stop request ends the run after the running batch, and
+/// later stores are not begun.
+class EmbeddingBackfill {
+ public:
+  /// All three must outlive the object.
+  EmbeddingBackfill(const Clock& clock, StatisticsSink& statistics, LogSink& log)
+      : clock_(clock), statistics_(statistics), log_(log) {}
+
+  /// One entry per store begun, in order.
+  std::vector<StoreBackfill> run(std::span<const StoreSource> stores,
+                                 const BackfillRequest& request,
+                                 const BackfillObserver& observer = {});
+
+ private:
+  StoreBackfill process(const StoreSource& source, const BackfillRequest& request,
+                        const BackfillObserver& observer);
+
+  const Clock& clock_;
+  StatisticsSink& statistics_;
+  LogSink& log_;
+};
+
+}  // namespace nearlite::vector_service

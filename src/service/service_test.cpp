@@ -1,0 +1,171 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "fake_store.h"
+#include "nearlite/service/embedding_backfill.h"
+#include "nearlite/service/retriever.h"
+#include "nearlite/store/metrics_db.h"
+
+namespace nearlite::vector_service {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::SizeIs;
+
+class FixedClock : public Clock {
+ public:
+  std::chrono::system_clock::time_point now() const override {
+    return parse_rfc3339("2026-11-20T12:00:00Z");
+  }
+};
+
+class KeptLog : public LogSink {
+ public:
+  void write(const LogRecord& record) noexcept override { messages.push_back(record.message); }
+  std::vector<std::string> messages;
+};
+
+class RefusingStatistics : public StatisticsSink {
+ public:
+  void record(const std::filesystem::path& /*file*/,
+              const BackfillStatistics& /*statistics*/) override {
+    throw Unavailable("disk full");
+  }
+};
+
+class Service : public testing::Test {
+ protected:
+  StoreSource source(const std::string& name, std::vector<std::string> bodies) {
+    std::vector<std::pair<std::string, std::string>> notes;
+    for (std::string& body : bodies) notes.emplace_back(std::move(body), "me");
+    return {name, name + "DB", folder_.path() / "metrics.db",
+            [this, name, notes](std::optional<Backend> backend) {
+              backend_ = backend;
+              return std::make_unique<NoteStore>(folder_.path(), name, encoder_, notes);
+            }};
+  }
+  static StoreSource broken(const std::string& name) {
+    return {name, name + "DB", {}, [](std::optional<Backend>) -> std::unique_ptr<Store> {
+              throw Unavailable("it is locked");
+            }};
+  }
+
+  TemporaryFolder folder_;
+  std::shared_ptr<WordEncoder> encoder_ = std::make_shared<WordEncoder>();
+  FixedClock clock_;
+  KeptLog log_;
+  MetricsFileSink statistics_;
+  std::optional<Backend> backend_;
+};
+
+TEST_F(Service, BackfillGoesOnWhenAStoreFails) {
+  EmbeddingBackfill backfill(clock_, statistics_, log_);
+  const std::vector stores = {broken("bad"), source("good", {"one", "two"})};
+  const auto done = backfill.run(stores, {});
+  ASSERT_THAT(done, SizeIs(2));
+  EXPECT_EQ(done[0].failure.value().message, "it is locked");
+  EXPECT_EQ(done[0].failure.value().exit_code, 4);
+  EXPECT_EQ(done[1].result.value().embedded, 2U);
+}
+
+TEST_F(Service, BackfillTellsHowItGoesOn) {
+  EmbeddingBackfill backfill(clock_, statistics_, log_);
+  const std::vector stores = {source("a", {"one"}), broken("b")};
+  std::vector<std::string> told;
+  BackfillObserver observer;
+  observer.begin = [&](const StoreSource& store, std::size_t number, std::size_t count) {
+    told.push_back(std::to_string(number) + "/" + std::to_string(count) + " " + store.class_name);
+  };
+  observer.end = [&](const StoreBackfill& store) {
+    told.push_back(store.store + (store.failure ? " failed" : " done"));
+  };
+  backfill.run(stores, {}, observer);
+  EXPECT_THAT(told, ElementsAre("1/2 aDB", "a done", "2/2 bDB", "b failed"));
+}
+
+TEST_F(Service, BackfillWritesItsStatistics) {
+  EmbeddingBackfill backfill(clock_, statistics_, log_);
+  const std::vector stores = {source("a", {"one", "two"})};
+  BackfillRequest request;
+  request.session_id = "nightly";
+  backfill.run(stores, request);
+  const auto runs = MetricsDb::open_existing(folder_.path() / "metrics.db").runs("a");
+  ASSERT_THAT(runs, SizeIs(1));
+  EXPECT_EQ(runs[0].session_id, "nightly");
+  EXPECT_EQ(runs[0].embedded, 2);
+  EXPECT_EQ(runs[0].started_at, "2026-11-20T12:00:00.000Z");
+  EXPECT_THAT(MetricsDb::open_existing(folder_.path() / "metrics.db").stats("aDB"), SizeIs(1));
+}
+
+TEST_F(Service, BackfillIsDoneEvenIfItsStatisticsCannotBeWritten) {
+  RefusingStatistics refusing;
+  EmbeddingBackfill backfill(clock_, refusing, log_);
+  const std::vector stores = {source("a", {"one"})};
+  const auto done = backfill.run(stores, {});
+  EXPECT_EQ(done.at(0).result.value().embedded, 1U);
+  EXPECT_THAT(done.at(0).warning, HasSubstr("disk full"));
+}
+
+TEST_F(Service, DryRunLeavesNothingBehind) {
+  EmbeddingBackfill backfill(clock_, statistics_, log_);
+  const std::vector stores = {source("a", {"one"})};
+  BackfillRequest request;
+  request.options.dry_run = true;
+  EXPECT_EQ(backfill.run(stores, request).at(0).result.value().embedded, 1U);
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "metrics.db"));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "a.sqlite"));
+}
+
+TEST_F(Service, BackfillBeginsNoStoreOnceItWasStopped) {
+  EmbeddingBackfill backfill(clock_, statistics_, log_);
+  const std::vector stores = {source("a", {"one"})};
+  std::stop_source stop;
+  stop.request_stop();
+  BackfillRequest request;
+  request.options.stop = stop.get_token();
+  EXPECT_THAT(backfill.run(stores, request), SizeIs(0));
+}
+
+TEST_F(Service, BackfillOpensStoresWithTheBackendAskedFor) {
+  EmbeddingBackfill backfill(clock_, statistics_, log_);
+  const std::vector stores = {source("a", {"one"})};
+  BackfillRequest request;
+  request.backend = Backend::kAnnoy;
+  backfill.run(stores, request);
+  EXPECT_EQ(backend_, Backend::kAnnoy);
+}
+
+TEST_F(Service, RecordsThatFailAreSkippedAndLogged) {
+  EmbeddingBackfill backfill(clock_, statistics_, log_);
+  const std::vector stores = {source("a", {"one", "unreadable"})};
+  const auto done = backfill.run(stores, {});
+  EXPECT_EQ(done.at(0).result.value().embedded, 1U);
+  ASSERT_THAT(done.at(0).result.value().skipped_records, SizeIs(1));
+  EXPECT_THAT(done.at(0).result.value().skipped_records[0].reason,
+              HasSubstr("cannot be read today"));
+  EXPECT_THAT(log_.messages, Contains("record skipped"));
+}
+
+TEST_F(Service, RetrieverLogsStartAndEndOfASearch) {
+  const std::shared_ptr<Store> store = source("a", {"one"}).open(std::nullopt);
+  store->backfill_embeddings();
+  Retriever retriever({store}, clock_, log_);
+  EXPECT_THAT(retriever.search("one").hits, SizeIs(1));
+  EXPECT_THAT(log_.messages, ElementsAre("Retriever.search start", "Retriever.search end"));
+}
+
+TEST_F(Service, RetrieverLogsAnError) {
+  Retriever retriever({}, clock_, log_);
+  EXPECT_THROW(retriever.search(" "), InvalidArgument);
+  EXPECT_THAT(log_.messages, ElementsAre("Retriever.search start", "Retriever.search error"));
+}
+
+TEST(LogLevel, IsReadByName) {
+  EXPECT_EQ(log_level_of("Warning"), LogLevel::kWarning);
+  EXPECT_THROW(log_level_of("loud"), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace nearlite::vector_service
