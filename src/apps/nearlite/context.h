@@ -1,0 +1,62 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "environment.h"
+#include "json.h"
+#include "nearlite/databases/registry.h"
+#include "nearlite/encoder/text_encoder.h"
+#include "nearlite/service/log_sink.h"
+#include "output.h"
+
+namespace nearlite::cli {
+
+/// Options that every command has, before or after its name.
+struct GlobalOptions {
+  std::string data_dir;
+  std::string config;
+  bool json = false;
+  bool jsonl = false;
+  bool quiet = false;
+  bool yes = false;
+  std::size_t threads = 0;  // 0: one per available processor
+  LogLevel log_level = LogLevel::kOff;
+};
+
+/// What a command works with: options, environment, and where its words go.
+class Context {
+ public:
+  explicit Context(Environment environment);
+
+  GlobalOptions options;
+  const Environment environment;
+  Output out;
+
+  bool machine_form() const noexcept { return options.json || options.jsonl; }
+  /// Colors and marks on stdout.
+  bool marks() const noexcept { return out.is_terminal() && environment.color && !machine_form(); }
+
+  /// One line on stderr, "nearlite: ..."; control characters are escaped. Nothing with --quiet.
+  void note(std::string_view message) const;
+  /// The same in spite of --quiet: something failed.
+  void warn(std::string_view message) const;
+  /// --json: one document. --jsonl: one line.
+  void put_json(const Json& json);
+
+  /// The data folder: --data-dir, NEARLITE_DATA_DIR, the current folder.
+  std::filesystem::path data_folder() const;
+  /// The default model: NEARLITE_MODEL, else the library's.
+  std::string default_model() const;
+  ModelPlaces model_places() const;
+  EncoderOptions encoder_options() const;
+  LogSink& log() noexcept { return *log_; }
+  void open_log();  // once the options are known
+
+ private:
+  std::unique_ptr<LogSink> log_;
+};
+
+}  // namespace nearlite::cli

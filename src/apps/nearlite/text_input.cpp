@@ -1,0 +1,107 @@
+#include "text_input.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "nearlite/base/error.h"
+
+namespace nearlite::cli {
+namespace {
+
+constexpr std::size_t kMostQuestionBytes = 1'000'000;
+constexpr std::size_t kMostLineBytes = 16'000'000;
+
+std::string trimmed(const std::string& text) {
+  const std::size_t begin = text.find_first_not_of(" \t");
+  if (begin == std::string::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+}  // namespace
+
+std::string read_standard_input() {
+  LineReader reader("-");
+  std::string all;
+  std::string line;
+  while (reader.next(line)) {
+    all += (reader.line_number() > 1 ? "\n" : "") + line;
+    if (all.size() > kMostQuestionBytes)
+      throw InvalidArgument("the question has more than 1,000,000 bytes");
+  }
+  return all;
+}
+
+std::vector<std::string> split_list(const std::vector<std::string>& values) {
+  std::vector<std::string> names;
+  for (const std::string& value : values) {
+    for (std::size_t at = 0; at <= value.size();) {
+      const std::size_t end = std::min(value.find(',', at), value.size());
+      if (std::string name = trimmed(value.substr(at, end - at)); !name.empty())
+        names.push_back(std::move(name));
+      at = end + 1;
+    }
+  }
+  return names;
+}
+
+LineReader::LineReader(const std::string& file)
+    : fd_(STDIN_FILENO), close_(false), name_("standard input") {
+  if (file == "-") return;
+  name_ = file;
+  fd_ = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd_ < 0) throw_errno("cannot open " + file, errno);
+  close_ = true;
+  struct stat status {};
+  if (fstat(fd_, &status) == 0 && S_ISDIR(status.st_mode)) {
+    close(fd_);
+    throw InvalidArgument(file + " is a folder, a file of texts is needed");
+  }
+}
+
+LineReader::~LineReader() {
+  if (close_) close(fd_);
+}
+
+bool LineReader::fill() {
+  buffer_.erase(0, at_);
+  at_ = 0;
+  if (buffer_.size() > kMostLineBytes) {
+    throw InvalidArgument(name_ + ": line " + std::to_string(line_number_ + 1) +
+                          " has more than 16,000,000 bytes");
+  }
+  constexpr std::size_t kStep = 1 << 16;
+  const std::size_t had = buffer_.size();
+  buffer_.resize(had + kStep);
+  ssize_t got = 0;
+  do {
+    got = read(fd_, buffer_.data() + had, kStep);
+  } while (got < 0 && errno == EINTR);
+  buffer_.resize(had + static_cast<std::size_t>(got > 0 ? got : 0));
+  if (got < 0) throw_errno("cannot read " + name_, errno);
+  return got > 0;
+}
+
+bool LineReader::next(std::string& line) {
+  std::size_t searched = at_;
+  std::size_t end = 0;
+  while ((end = buffer_.find('\n', searched)) == std::string::npos) {
+    searched = buffer_.size() -
+               at_;  // where the new bytes will begin once fill() has dropped what was read
+    if (end_ || !fill()) {
+      end_ = true;
+      if (at_ == buffer_.size()) return false;
+      end = buffer_.size();
+      break;
+    }
+  }
+  line.assign(buffer_, at_, end - at_);
+  at_ = std::min(end + 1, buffer_.size());
+  if (!line.empty() && line.back() == '\r') line.pop_back();
+  ++line_number_;
+  return true;
+}
+
+}  // namespace nearlite::cli

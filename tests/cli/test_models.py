@@ -1,0 +1,143 @@
+"""embed and model, and what happens without a model."""
+
+import array
+import json
+import math
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import unittest
+
+from program import ProgramTest
+
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+class Embed(ProgramTest):
+    def test_one_vector_per_line_in_order(self):
+        both = self.succeed("embed", stdin="upload failed\ntomato soup\n").lines
+        self.assertEqual([len(vector) for vector in both], [384, 384])
+        self.assertAlmostEqual(math.hypot(*both[0]), 1, places=5)
+        self.assertEqual(self.succeed("embed", stdin="tomato soup").lines, both[1:])
+
+    def test_empty_lines_are_texts_and_no_line_is_none(self):
+        self.assertEqual(len(self.succeed("embed", stdin="a\n\nb\n").lines), 3)
+        self.assertEqual(self.succeed("embed", stdin="").out, "")
+
+    def test_json_lines(self):
+        plain = self.succeed("embed", stdin="one\ntwo\n").out
+        lines = '{"text": "one", "id": 7}\n{"text": "two"}\n'
+        self.assertEqual(self.succeed("embed", stdin=lines).out, plain)
+        self.assertIn("line 2", self.fail_with(2, "embed", stdin='{"text": "one"}\nplain\n'))
+
+    def test_a_line_that_is_not_utf8(self):
+        self.assertIn("line 2", self.fail_with(2, "embed", stdin=b"good\nb\xffd\n"))
+
+    def test_formats(self):
+        (self.folder / "texts.txt").write_text("one\ntwo\nthree")
+        expected = [value for line in self.succeed("embed", "texts.txt").lines for value in line]
+        self.succeed("embed", "texts.txt", "--format", "f32", "--out", "vectors.f32")
+        raw = array.array("f", (self.folder / "vectors.f32").read_bytes())
+        self.assertEqual(raw, array.array("f", expected))
+        self.succeed("embed", "texts.txt", "--format", "npy", "--out", "vectors.npy")
+        npy = (self.folder / "vectors.npy").read_bytes()
+        self.assertEqual(npy[:8], b"\x93NUMPY\x01\x00")
+        self.assertIn(b"'descr': '<f4', 'fortran_order': False, 'shape': (3, 384)", npy[:128])
+        self.assertEqual(array.array("f", npy[128:]), raw)
+        process = self.start("embed", "texts.txt", "--format", "npy")
+        self.assertEqual(process.communicate(timeout=60)[0], npy)
+
+    def test_dimensions_and_prompts(self):
+        short = self.succeed("embed", "--dimensions", "64", stdin="upload failed\n").lines[0]
+        self.assertEqual(len(short), 64)
+        self.assertAlmostEqual(math.hypot(*short), 1, places=5)
+        self.assertIn("384", self.fail_with(2, "embed", "--dimensions", "385", stdin="x\n"))
+        self.fail_with(2, "embed", "--dimensions", "0", stdin="x\n")
+        self.fail_with(3, "embed", "--prompt-name", "nosuch", stdin="x\n")
+
+    def test_long_texts_are_cut_and_counted(self):
+        self.assertIn("1 of 2 texts", self.succeed("embed", stdin="word " * 1000 + "\nshort\n").err)
+
+    def test_a_failed_run_leaves_no_file(self):
+        (self.folder / "out.npy").write_text("before")
+        self.fail_with(2, "embed", "--format", "npy", "--out", "out.npy", stdin=b"a\n\xff\n")
+        self.assertEqual((self.folder / "out.npy").read_text(), "before")
+        self.assertEqual([file.name for file in self.folder.iterdir()], ["out.npy"])
+        self.fail_with(3, "embed", "nosuch.txt")
+        self.fail_with(2, "embed", self.folder)
+
+
+class Models(ProgramTest):
+    def test_info_and_path(self):
+        info = self.succeed("model", "info", "--json").json
+        self.assertEqual((info["dimensions"], info["max_tokens"], info["architecture"], info["normalized"]), (384, 256, "bert", True))
+        folder = self.succeed("model", "path").out.strip()
+        self.assertTrue((pathlib.Path(folder) / "modules.json").exists())
+        self.assertIn("256", self.succeed("model", "info", folder).out)
+
+    def test_list_finds_the_model(self):
+        cache = self.folder / "cache" / "nearlite" / "models" / "sentence-transformers"
+        cache.mkdir(parents=True)
+        os.symlink(self.succeed("model", "path").out.strip(), cache / "all-MiniLM-L6-v2")
+        listed = self.succeed("model", "list", "--json", env={"XDG_CACHE_HOME": str(self.folder / "cache")}).json
+        self.assertIn(MODEL, [model["model"] for model in listed["models"]])
+
+    def test_tokenize(self):
+        result = self.succeed("model", "tokenize", os.environ.get("NEARLITE_TEST_MODEL", MODEL), stdin="hello world\n\n" + "word " * 500 + "\n")
+        lines = result.lines
+        self.assertEqual(lines[0], {"ids": [101, 7592, 2088, 102], "truncated": False})
+        self.assertEqual(lines[1], {"ids": [101, 102], "truncated": False})
+        self.assertEqual((len(lines[2]["ids"]), lines[2]["truncated"]), (256, True))
+        self.assertTrue(result.out.startswith('{"ids":[101,7592,2088,102],"truncated":false}\n'))
+
+    def test_verify(self):
+        verified = self.succeed("model", "verify", "--json").json
+        self.assertTrue(verified["ok"])
+        self.assertGreaterEqual(verified["smallest_cosine"], 0.999999)
+
+    def test_a_damaged_model_is_refused(self):
+        copy = self.folder / "all-MiniLM-L6-v2"
+        shutil.copytree(self.succeed("model", "path").out.strip(), copy)
+        weights = copy / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-100])
+        message = self.fail_with(3, "embed", "--model", copy, stdin="x\n")
+        self.assertIn("model.safetensors", message)
+        (copy / "modules.json").unlink()
+        (copy / "config.json").unlink()
+        self.fail_with(3, "model", "info", copy)
+
+
+class MissingModel(ProgramTest):
+    def environment(self, **changes):
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        changes = {"HOME": str(home), "XDG_CACHE_HOME": None, "NEARLITE_MODEL": None, **changes}
+        return super().environment(**changes)
+
+    def test_the_places_and_the_command_are_told(self):
+        (self.folder / "empty").mkdir()
+        self.make_notes("empty/app.db")
+        message = self.fail_with(3, "index", "empty/app.db", "--yes")
+        self.assertIn("nearlite model pull", message)
+        self.assertIn(str(self.folder / "home"), message)
+        self.assertEqual([file.name for file in (self.folder / "empty").iterdir()], ["app.db"])
+        for command in [("embed",), ("model", "info"), ("model", "path"), ("model", "tokenize", MODEL), ("model", "verify")]:
+            self.assertIn("nearlite model pull", self.fail_with(3, *command, stdin="x\n"))
+
+    def test_offline_no_download_is_tried(self):
+        self.assertIn("HF_HUB_OFFLINE", self.fail_with(4, "model", "pull", MODEL))
+
+    def test_a_folder_that_is_not_there(self):
+        self.assertIn("nowhere", self.fail_with(3, "embed", "--model", "./nowhere/model", stdin="x\n"))
+
+    def test_search_and_backfill_without_the_model(self):
+        self.make_notes()
+        real = {"HOME": pwd.getpwuid(os.getuid()).pw_dir, "NEARLITE_MODEL": os.environ.get("NEARLITE_TEST_MODEL")}
+        self.succeed("index", "app.db", "--yes", env=real)
+        self.fail_with(3, "search", "app.db", "soup", env={"NEARLITE_MODEL": str(self.folder / "gone")} if real["NEARLITE_MODEL"] else None)
+
+
+if __name__ == "__main__":
+    unittest.main()
