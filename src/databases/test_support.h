@@ -59,11 +59,11 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// Counts words into 64 buckets: texts with common words are near each other. One passage per text,
-/// no model needed.
+/// Counts words into 512 buckets: texts with common words are near each other. One passage per
+/// text, no model needed.
 class WordCountEncoder : public TextEncoder {
  public:
-  static constexpr std::size_t kDim = 64;
+  static constexpr std::size_t kDim = 512;
 
   explicit WordCountEncoder(std::string name = EmbeddableOptions{}.model_name) {
     info_.name = std::move(name);
