@@ -8,6 +8,8 @@ namespace nearlite {
 namespace {
 
 constexpr std::size_t kLanes = 16;
+// Floats asked for early in a scan of many rows: the processor itself stops at the end of a page.
+constexpr std::size_t kAhead = 2048;
 
 struct Sum16 {
   __m256 low = _mm256_setzero_ps();   // lanes 0 to 7
@@ -39,7 +41,12 @@ void dot_block(const float* query, const float* rows, std::size_t stride, std::s
   std::array<Sum16, kRows> sum;
   const std::size_t whole = dim - dim % kLanes;
   for (std::size_t at = 0; at < whole; at += kLanes) {
-    for (std::size_t r = 0; r < kRows; ++r) sum[r].add(query + at, rows + r * stride + at);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const float* row = rows + r * stride + at;
+      if constexpr (kRows > 1)
+        _mm_prefetch(reinterpret_cast<const char*>(row + kAhead), _MM_HINT_T0);
+      sum[r].add(query + at, row);
+    }
   }
   if (whole != dim) {
     const Tail query_tail(query + whole, dim - whole);

@@ -10,6 +10,8 @@ namespace nearlite {
 namespace {
 
 constexpr std::size_t kLanes = 16;
+// Floats asked for early in a scan of many rows: the processor itself stops at the end of a page.
+constexpr std::size_t kAhead = 2048;
 
 float total(__m512 sum) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps(sum, 1));
@@ -27,7 +29,10 @@ void dot_block(const float* query, const float* rows, std::size_t stride, std::s
   for (std::size_t at = 0; at < whole; at += kLanes) {
     const __m512 q = _mm512_loadu_ps(query + at);
     for (std::size_t r = 0; r < kRows; ++r) {
-      sum[r] = _mm512_add_ps(sum[r], _mm512_mul_ps(q, _mm512_loadu_ps(rows + r * stride + at)));
+      const float* row = rows + r * stride + at;
+      if constexpr (kRows > 1)
+        _mm_prefetch(reinterpret_cast<const char*>(row + kAhead), _MM_HINT_T0);
+      sum[r] = _mm512_add_ps(sum[r], _mm512_mul_ps(q, _mm512_loadu_ps(row)));
     }
   }
   if (whole != dim) {
