@@ -4,6 +4,7 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/index/faiss_index.h"
 
 namespace nearlite {
 namespace {
@@ -53,6 +54,7 @@ Backfill::Backfill(const EmbeddableDBMixin& db, VectorEngine& engine,
 
 BackfillResult Backfill::run() {
   if (!options_.dry_run) {
+    check_model();
     engine_.create();
     lease_connection_ = std::make_unique<Sidecar>(
         engine_.settings().sidecar, SidecarOptions{.clock = engine_.settings().clock});
@@ -61,6 +63,7 @@ BackfillResult Backfill::run() {
   // Before the first row is read: what is written during the run counts as not seen.
   const std::string source_state = source_state_of(engine_.settings().database);
   engine_.read([&](Sidecar& sidecar) { known_models_ = sidecar.models(store_); });
+  import_original();
   progress_.total = cursor_.count();
   walk();
   if (!result_.stopped) {
@@ -73,6 +76,28 @@ BackfillResult Backfill::run() {
   result_.wall_ms = watch_.elapsed_ms();
   report();
   return std::move(result_);
+}
+
+/// Before anything is made: what is missing to do the work leaves no trace.
+void Backfill::check_model() {
+  if (db_.options().backend == Backend::kFaiss) load_faiss_plugin();
+  if (stamp_of(engine_.settings().sidecar)) return;
+  RecordCursor cursor = db_.iter_records();
+  SourceRecord source;
+  while (cursor.next(source)) {
+    const Content content = content_of(db_, source.record);
+    if (content.kind == Content::Kind::kText) db_.encoder().info();
+    if (content.kind == Content::Kind::kText || content.kind == Content::Kind::kVector) return;
+  }
+}
+
+/// A companion JSON of the original knows where records came from. Its vectors are not read: those
+/// of a store with vectors of its own come from the store, and those of a model name no model.
+void Backfill::import_original() {
+  bool ours = false;
+  engine_.read([&](Sidecar& sidecar) { ours = sidecar.derived_file("", "metadata").has_value(); });
+  if (!ours && stamp_of(engine_.settings().metadata))
+    imported_ = read_original(engine_.settings().metadata);
 }
 
 void Backfill::walk() {
@@ -97,6 +122,13 @@ void Backfill::look_at(SourceRecord& source) {
   record.key = std::move(source.key);
   record.kind = std::move(source.kind);
   record.source_id = std::move(source.source_id);
+  if (!imported_.empty()) {
+    const auto known = imported_.find(companion_id(record.key, ""));
+    if (known != imported_.end()) {
+      if (record.source_id.empty()) record.source_id = known->second.source_id;
+      if (record.kind.empty()) record.kind = known->second.kind;
+    }
+  }
   take(std::move(record));
 }
 

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <map>
+#include <memory>
 #include <optional>
-#include <unordered_set>
+#include <string>
 #include <vector>
 
+#include "companion_json.h"
 #include "embedder.h"
 #include "nearlite/embeddable/embeddable_db_mixin.h"
 #include "nearlite/store/lease.h"
@@ -26,6 +29,8 @@ class Backfill {
     std::int64_t id = 0;  // 0: not in the sidecar yet
   };
 
+  void check_model();
+  void import_original();
   void walk();
   void look_at(SourceRecord& source);
   bool needs_work(const PendingRecord& record, const std::optional<StoredRecord>& stored);
@@ -53,6 +58,7 @@ class Backfill {
   std::optional<Model> own_model_;
   std::unique_ptr<Sidecar> lease_connection_;
   std::unique_ptr<Lease> lease_;
+  std::map<std::string, ImportedEntry> imported_;  // by companion id
   std::vector<PendingRecord> pending_;
   std::vector<std::uint64_t> seen_;  // hashes of keys
   std::size_t num_waiting_ = 0;      // records that failed

@@ -108,6 +108,9 @@ std::vector<float> EmbeddableDBMixin::encode_text(std::string_view text) const {
 bool EmbeddableDBMixin::add_embedding(const RecordKey& record_id, const Record& record,
                                       const std::string& kind, const std::string& source_id,
                                       std::string* skipped_reason) {
+  const SourceKey key{options_.store_name, record_id.table, record_id.json};
+  std::optional<StoredRecord> before;
+  engine().read([&](Sidecar& sidecar) { before = sidecar.find_record(key); });
   PendingRecord pending;
   pending.key = record_id;
   pending.kind = kind;
@@ -136,6 +139,15 @@ bool EmbeddableDBMixin::add_embedding(const RecordKey& record_id, const Record& 
     model.dim = info.dim;
   }
   engine().write([&](Sidecar& sidecar) {
+    // The fence: somebody wrote this record while the text was encoded, and the row says that
+    // theirs is the newer text.
+    const auto now = sidecar.find_record(key);
+    const bool changed =
+        now && (!before || now->id != before->id) && now->text_hash != pending.content.hash;
+    if (changed) {
+      const auto row = iter_records().find(record_id);
+      if (row && content_of(*this, row->record).hash == now->text_hash) return;
+    }
     if (pending.state == RecordState::kEmbedded) {
       const std::string& store = options_.store_name;
       model.id = sidecar.put_model(store, model);

@@ -411,6 +411,35 @@ TEST_F(NotesTest, FilesOfOthersAreKeptUnderAnotherName) {
   EXPECT_TRUE(std::filesystem::exists(file("notes.json.original")));
 }
 
+TEST_F(NotesTest, TakesIdsAndOriginsFromAJsonOfTheOriginal) {
+  std::ofstream(file("notes.json"))
+      << R"({"id_map": ["1", "9"], "vector_dim": 2, "last_vectorization": "2025-01-01T00:00:00", "metadata": {
+        "1": {"vector": [0.5, 0.5], "kind": "memo", "source_id": "mailbox", "embedding_version": 1, "redacted": true},
+        "9": {"vector": [1, 0], "kind": "memo", "source_id": "gone", "embedding_version": 1, "redacted": true}}})";
+  NoteDB notes = open();
+  note(1, "one");
+  EXPECT_EQ(notes.backfill_embeddings().embedded, 1U);
+  const auto json = nlohmann::json::parse(std::ifstream(file("notes.json")));
+  EXPECT_EQ(json["metadata"]["1"]["source_id"], "mailbox");
+  EXPECT_FALSE(json["metadata"].contains("9"));
+  EXPECT_EQ(*notes.get_vector(1), FakeEncoder::vector_of("one"));
+  EXPECT_TRUE(std::filesystem::exists(file("notes.json.original")));
+}
+
+TEST_F(NotesTest, ALateAddOfAnOldTextNeverReplacesANewerOne) {
+  NoteDB notes = open();
+  NoteDB other = open();
+  note(1, "old text");
+  bool first = true;
+  encoder_->on_encode = [&] {
+    if (!std::exchange(first, false)) return;
+    note(1, "new text");
+    other.add_embedding(1, body("new text"), "note");
+  };
+  notes.add_embedding(1, body("old text"), "note");
+  EXPECT_EQ(*notes.get_vector(1), FakeEncoder::vector_of("new text"));
+}
+
 TEST_F(NotesTest, ALargeStoreKeepsItsIndexUntilMoreThanATenthChanged) {
   NoteDB notes = open();
   db_.execute(
@@ -526,6 +555,7 @@ TEST_F(NotesTest, AMissingModelStopsBeforeAnythingIsWritten) {
   note(1, "one");
   EXPECT_THROW(notes.backfill_embeddings(), NotFound);
   EXPECT_THROW(notes.add_embedding(1, body("one"), "note"), NotFound);
+  EXPECT_FALSE(std::filesystem::exists(file("notes.sqlite")));
 }
 
 }  // namespace

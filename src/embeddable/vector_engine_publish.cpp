@@ -117,7 +117,7 @@ void remove_left_overs(const std::filesystem::path& path) {
 void set_mode(const std::filesystem::path& path, const std::filesystem::path& like, bool folder) {
   struct stat model {};
   if (like.empty() || ::stat(like.c_str(), &model) != 0) return;
-  mode_t mode = model.st_mode & 0666;
+  mode_t mode = (model.st_mode & 0666) | 0600;
   if (folder) mode |= (mode & 0444) >> 2;  // who may read may enter
   // Best effort: a folder of another owner keeps its mode.
   if (::chown(path.c_str(), model.st_uid, model.st_gid) == 0 || errno == EPERM)

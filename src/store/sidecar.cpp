@@ -92,7 +92,7 @@ void take_owner_and_mode(const std::filesystem::path& file, const std::filesyste
   if (::chown(file.c_str(), model.st_uid, model.st_gid) != 0 && errno != EPERM) {
     throw_errno("cannot set the owner of " + file.string(), errno);
   }
-  if (::chmod(file.c_str(), model.st_mode & 0666) != 0)
+  if (::chmod(file.c_str(), (model.st_mode & 0666) | 0600) != 0)
     throw_errno("cannot set the mode of " + file.string(), errno);
 }
 
