@@ -192,6 +192,7 @@ bool VectorEngine::publish(PublishRule rule) {
   std::filesystem::create_directories(folder());
   set_mode(folder(), settings_.database, true);
   const PublishLock publishing(folder() / "lock");
+  set_mode(folder() / "lock", settings_.database, false);
   remove_left_overs(settings_.index);
   remove_left_overs(settings_.metadata);
 

@@ -143,6 +143,18 @@ TEST_F(SidecarFile, NoticesAFlippedVector) {
   EXPECT_THROW(sidecar->vector_of({"notes", "", "1"}), CorruptData);
 }
 
+TEST_F(
+    SidecarFile,
+    KeepsTheChecksumOfTheDocument) {  // docs/formats/sidecar.md: files of today are read tomorrow
+  auto sidecar = open();
+  Transaction transaction = sidecar->begin();
+  sidecar->put_record(note("1", model(*sidecar), east_));
+  Statement row = sidecar->connection().prepare("SELECT checksum, hex(vector) FROM vector");
+  row.step();
+  EXPECT_EQ(row.int64(0), -4668030018517038983);
+  EXPECT_EQ(row.text(1), "0000803F00000000");
+}
+
 TEST_F(SidecarFile, NoticesAVectorThatMovedToAnotherRecord) {
   {
     auto sidecar = open();
