@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <functional>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <unordered_set>
@@ -264,6 +266,7 @@ class TokenizerJson {
     if (!tokens.is_array()) fail("added_tokens is " + shown(tokens) + ", an array was expected");
     if (tokens.size() > kMaxVocabulary)
       fail("added_tokens has more than " + std::to_string(kMaxVocabulary) + " entries");
+    std::vector<AddedToken> not_special;
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       const std::string where = "added_tokens[" + std::to_string(i) + "]";
       const Json& json = tokens[i];
@@ -273,14 +276,16 @@ class TokenizerJson {
       token.lstrip = bool_member(json, "lstrip", where);
       token.rstrip = bool_member(json, "rstrip", where);
       token.normalized = bool_member(json, "normalized", where);
-      bool_member(json, "special", where);
+      const bool is_special = bool_member(json, "special", where);
       token.id = checked_id(member(json, "id", where), where + " has");
       if (token.content.empty()) continue;
       if (token.content.size() > kMaxTokenBytes)
         fail(where + ".content is longer than " + std::to_string(kMaxTokenBytes) + " bytes");
       check_added_id(token, where);
-      definition_.added_tokens.push_back(std::move(token));
+      (is_special ? definition_.added_tokens : not_special).push_back(std::move(token));
     }
+    // Of two that are equal once they are normalized the first counts, special ones before others.
+    std::move(not_special.begin(), not_special.end(), std::back_inserter(definition_.added_tokens));
   }
 
   /// An added token has the id of the vocabulary, or a new one that nobody else has.

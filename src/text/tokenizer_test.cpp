@@ -243,6 +243,23 @@ TEST(AddedTokens, NormalizedOnesAreFoundInNormalizedText) {
   EXPECT_THAT(tokens("ahelloa"), ElementsAre("a", "3", "a"));
 }
 
+TEST(AddedTokens, OfTwoThatAreNormalizedToTheSameTheSpecialOneCounts) {
+  Json json = tokenizer_json({"?", "a"});
+  json["added_tokens"] = {added_token("Foo", 2), added_token("foo", 3)};
+  for (Json& token : json["added_tokens"]) token["normalized"] = true;
+  EXPECT_THAT(load(json)->tokenize("foo", kPlenty).ids, ElementsAre(2));
+  json["added_tokens"][0]["special"] = false;
+  EXPECT_THAT(load(json)->tokenize("foo", kPlenty).ids, ElementsAre(3));
+}
+
+TEST(AddedTokens, OneInTakenWhiteSpaceThatWouldTakeMoreIsLeftOut) {
+  SmallTokenizer tokens({"?", "a"});
+  tokens.add("foo", 2, {"rstrip"}).add("  ", 3, {"lstrip"});
+  EXPECT_THAT(tokens("a  foo  a"), ElementsAre("a", "3", "2", "a"));
+  tokens.add("zz", 4, {"normalized"});
+  EXPECT_THAT(tokens("a  foo  a"), ElementsAre("a", "3", "2", "a"));
+}
+
 TEST(AddedTokens, WhiteSpaceTakenAlongIsNotThereForOthers) {
   SmallTokenizer tokens({"?", "foo", "bar"});
   tokens.add("foo", 1, {"rstrip"}).add(" bar", 3, {"normalized"});
