@@ -4,7 +4,9 @@
 #include <optional>
 #include <string>
 
+#include "code_points.h"
 #include "nearlite/base/error.h"
+#include "nearlite/base/utf8.h"
 
 namespace nearlite {
 namespace {
@@ -208,6 +210,8 @@ std::vector<Passage> split_passages(std::string_view text, const Tokenizer& toke
   }
   const std::size_t room = max_tokens - num_special;
   if (tokenizer.count(text, room + 1) <= room) return {{0, text.size()}};
+  // Counting stops early; finding character borders relies on the rest as well.
+  if (const auto bad = find_invalid_utf8(text)) throw_invalid_utf8(text, *bad, 0);
   return PassageBuilder(text, tokenizer, room).build();
 }
 
