@@ -10,6 +10,7 @@
 #include <random>
 
 #include "nearlite/base/error.h"
+#include "nearlite/base/files.h"
 #include "note_db.h"
 
 namespace nearlite {
@@ -356,6 +357,23 @@ TEST_P(DerivedFiles, MayBeDeletedCutOrFlippedAndAreMadeAgainWithoutTheModel) {
 INSTANTIATE_TEST_SUITE_P(Each, DerivedFiles,
                          testing::Values("segment", "notes.index", "notes.json"),
                          [](const auto& each) { return "File" + std::to_string(each.index); });
+
+TEST_F(NotesTest, AnIndexFileAskedForOnceIsKeptByAStoreThatLeavesTheBackendToUs) {
+  note(1, "one note");
+  open().backfill_embeddings();  // as annoy
+  EmbeddableOptions automatic = options();
+  automatic.backend = Backend::kAuto;
+  NoteDB notes(db_.handle(), automatic);
+  note(2, "another note");
+  notes.backfill_embeddings();
+  EXPECT_THAT(notes.check(false), IsEmpty());
+  const std::string rewritten = read_file(file("notes.index"));
+  std::filesystem::resize_file(file("notes.index"), 5);
+  EXPECT_FALSE(notes.check(false).empty());
+  notes.check(true);
+  EXPECT_THAT(notes.check(false), IsEmpty());
+  EXPECT_EQ(read_file(file("notes.index")), rewritten);
+}
 
 TEST_F(NotesTest, ADamagedVectorIsFoundByCheckNotReturnedAndEmbeddedAgain) {
   {

@@ -128,6 +128,7 @@ void set_mode(const std::filesystem::path& path, const std::filesystem::path& li
 
 /// What one publish writes.
 struct VectorEngine::Published {
+  Backend backend = Backend::kAuto;  // of the index file; kAuto: there is none
   bool segment = false;  // write a new one
   bool index = false;
   bool metadata = false;
@@ -166,11 +167,14 @@ void VectorEngine::plan(Sidecar& sidecar, const ModelGeneration& model, PublishR
   out.segment = always || !out.old_segment || out.old_segment->model_identity != model.identity ||
                 !has_size(folder() / out.old_segment->file, out.old_segment->bytes) ||
                 whole(settings_.store, *out.old_segment);
-  if (settings_.backend == Backend::kAuto) return;
   out.old_index = sidecar.derived_file("", "index");
+  out.backend = settings_.backend;
+  // An index file that was asked for once is kept up to date by a store that leaves the choice to us.
+  if (out.backend == Backend::kAuto && out.old_index) out.backend = backend_of(out.old_index->backend);
+  if (out.backend == Backend::kAuto) return;
   out.old_metadata = sidecar.derived_file("", "metadata");
   out.index = always || !out.old_index || out.old_index->model_identity != model.identity ||
-              out.old_index->backend != backend_name(settings_.backend) ||
+              out.old_index->backend != backend_name(out.backend) ||
               !is_ours(sidecar, settings_.index, *out.old_index) || whole("", *out.old_index);
   out.metadata = out.index || !out.old_metadata ||
                  !is_ours(sidecar, settings_.metadata, *out.old_metadata) ||
@@ -274,7 +278,7 @@ void VectorEngine::write_files(Sidecar& sidecar, const ModelGeneration& model, c
   unfinished += ".new";
   DerivedFile index = out.old_index.value_or(DerivedFile{});
   if (out.index) {
-    const BackendFile built = build_backend_file(settings_.backend, index_rows, unfinished);
+    const BackendFile built = build_backend_file(out.backend, index_rows, unfinished);
     index = {.store = "", .kind = "index", .file = settings_.index.filename().string()};
     index.bytes = built.file_bytes;
     index.sha256 = built.sha256;
@@ -283,7 +287,7 @@ void VectorEngine::write_files(Sidecar& sidecar, const ModelGeneration& model, c
     index.last_change = out.last_change;
     index.count = static_cast<std::int64_t>(built.rows);
     index.model_identity = model.identity;
-    index.backend = backend_name(settings_.backend);
+    index.backend = backend_name(out.backend);
     index.calibration = built.calibration_json;
     index_slots.clear();
     for (const VectorId id : index_rows.ids) index_slots.push_back(static_cast<std::int64_t>(id));
