@@ -230,6 +230,22 @@ class ConfigReader {
   std::map<std::string, std::pair<std::string, int>> lines_;  // by lower-case name
 };
 
+/// " (first in line 3)" if the line of an error repeats a section header.
+std::string first_of_same_header(std::string_view text, const toml::source_position& at) {
+  std::vector<std::string_view> lines;
+  for (std::size_t begin = 0; begin < text.size() && lines.size() < at.line;) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  if (lines.size() < at.line || !lines.back().starts_with("[")) return {};
+  const std::string_view header = lines.back().substr(0, lines.back().find(']') + 1);
+  for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
+    if (lines[i].starts_with(header)) return " (first in line " + std::to_string(i + 1) + ")";
+  }
+  return {};
+}
+
 }  // namespace
 
 Config parse_config(std::string_view text, const std::filesystem::path& file, ConfigPlace place) {
@@ -243,7 +259,8 @@ Config parse_config(std::string_view text, const std::filesystem::path& file, Co
   try {
     root = toml::parse(text, file.string());
   } catch (const toml::parse_error& error) {
-    reader.fail_at(error.source().begin, std::string(error.description()));
+    reader.fail_at(error.source().begin, std::string(error.description()) +
+                                             first_of_same_header(text, error.source().begin));
   }
   return reader.read(root);
 }

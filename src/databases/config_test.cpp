@@ -105,7 +105,9 @@ TEST_F(ConfigTest, EachKeyOfTheWrongKindIsRefusedWithItsPlace) {
 
 TEST_F(ConfigTest, TheSameStoreTwiceIsRefusedAlsoWhenOnlyTheCaseDiffers) {
   const std::string body = "\ndatabase = \"x.db\"\ntable = \"t\"\ntext = [\"a\"]\n";
-  EXPECT_THAT(refusal_of("[store.x]" + body + "[store.x]" + body), HasSubstr(":5:"));
+  const std::string message = refusal_of("[store.x]" + body + "[store.x]" + body);
+  EXPECT_THAT(message, HasSubstr(":5:"));
+  EXPECT_THAT(message, HasSubstr("(first in line 1)"));
   EXPECT_THAT(refusal_of("[store.x]" + body + "[store.X]" + body), HasSubstr("line "));
 }
 

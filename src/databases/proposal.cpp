@@ -62,6 +62,7 @@ Verdict judge(const ColumnProfile& profile) {
       static_cast<double>(profile.distinct) / static_cast<double>(profile.texts);
   const bool category = profile.texts >= kCategorySample && different < 0.1;
   if (category && profile.words < 3 * kProseWords) {
+    if (profile.distinct == 1) return {Role::kLeftOut, "always the same value"};
     return {Role::kLeftOut, "a category of " + std::to_string(profile.distinct) +
                                 " different values, better used as a filter"};
   }
@@ -280,7 +281,9 @@ class Proposer {
         }
         verdict.reason = "the same as " + twin;
       }
-      if (verdict.role != Role::kLeftOut) verdict.reason += ", and nothing longer beside them";
+      if (verdict.role != Role::kLeftOut && !worth_it) {
+        verdict.reason += ", and nothing longer beside them";
+      }
       leave_out(table.name, profiles[i].name, verdict.reason);
     }
     if (proposed.columns.empty() && !asked) {

@@ -359,6 +359,7 @@ TEST(ValueShape, EachKindIsTold) {
       {"2026-11-20", "2026-11-20T13:24:05.120Z", "20.11.2026", "2026-11-20 13:24:05+00:00"});
   all("ids or hashes",
       {"550e8400-e29b-41d4-a716-446655440000", "d41d8cd98f00b204e9800998ecf8427e"});
+  all("versions or addresses", {"1.2.3-4+b1", "2:1.0~rc1+dfsg"});
   all("mail addresses", {"ann@example.org"});
   all("web addresses",
       {"https://example.org/a?b=c", "www.example.org", "data:image/png;base64,xx"});

@@ -145,6 +145,39 @@ TableKey asked_key(const Connection& db, const TableSchema& table,
   return key;
 }
 
+/// Keys are read in their order, so the collations of their columns must be there.
+void check_collations(const Connection& db, const TableSchema& table, const TableKey& key) {
+  std::string order;
+  for (const std::string& name : key.columns) {
+    const bool rowid = table.column(name) == nullptr;
+    order += (order.empty() ? "" : ", ") + (rowid ? name : quote_identifier(name));
+  }
+  try {
+    db.prepare("SELECT 1 FROM " + quote_identifier(table.name) + " ORDER BY " + order + " LIMIT 0");
+  } catch (const StoreError& error) {
+    if (!table.rowid_name() || key.bare_rowid) throw_unreadable(table.name, error);
+    throw NotFound(
+        "the key " + join_names(key.columns) + " of \"" + table.name +
+            "\" cannot be read: " + error.what(),
+        "use the rowid: key = [\"" + *table.rowid_name() + "\"], or --key " + *table.rowid_name());
+  }
+}
+
+TableKey find_key(const Connection& db, const TableSchema& table,
+                  const std::vector<std::string>& asked) {
+  if (!asked.empty()) return asked_key(db, table, asked);
+  if (table.kind == TableKind::kView) return key_of_view(db, table);
+  const std::vector<std::string> primary = table.primary_key();
+  const std::optional<std::string> rowid = table.rowid_name();
+  const bool usable = !primary.empty() && (primary.size() > 1 || table.integer_primary_key() ||
+                                           !holds_null(db, table, primary[0]));
+  if (usable) return {.columns = primary, .proven = true};
+  if (rowid) return {.columns = {*rowid}, .bare_rowid = true, .proven = true};
+  throw InvalidArgument("the rows of \"" + table.name +
+                            "\" have no key: columns of its own hide rowid, _rowid_ and oid",
+                        "name columns that differ in each row: key = [\"...\"], or --key COLUMN");
+}
+
 }  // namespace
 
 const ColumnSchema* TableSchema::column(std::string_view column_name) const {
@@ -247,17 +280,9 @@ TableSchema read_table(const Connection& db, const std::string& table) {
 
 TableKey key_of(const Connection& db, const TableSchema& table,
                 const std::vector<std::string>& asked) {
-  if (!asked.empty()) return asked_key(db, table, asked);
-  if (table.kind == TableKind::kView) return key_of_view(db, table);
-  const std::vector<std::string> primary = table.primary_key();
-  const std::optional<std::string> rowid = table.rowid_name();
-  const bool usable = !primary.empty() && (primary.size() > 1 || table.integer_primary_key() ||
-                                           !holds_null(db, table, primary[0]));
-  if (usable) return {.columns = primary, .proven = true};
-  if (rowid) return {.columns = {*rowid}, .bare_rowid = true, .proven = true};
-  throw InvalidArgument("the rows of \"" + table.name +
-                            "\" have no key: columns of its own hide rowid, _rowid_ and oid",
-                        "name columns that differ in each row: key = [\"...\"], or --key COLUMN");
+  TableKey key = find_key(db, table, asked);
+  check_collations(db, table, key);
+  return key;
 }
 
 }  // namespace nearlite

@@ -21,14 +21,14 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-class SeedStoreTest : public testing::TestWithParam<Backend> {
+class SeedFixture {
  protected:
   template <typename T>
   std::unique_ptr<T> open(const std::string& file, SeedStoreOptions seed = {.open = Open::kCreate},
                           std::shared_ptr<const TextEncoder> encoder = nullptr) {
     EmbeddableOptions options = T::default_options(folder_.path());
     options.encoder = encoder ? encoder : encoder_;
-    options.backend = GetParam();
+    options.backend = backend_;
     return std::make_unique<T>(folder_ / file, seed, options);
   }
   Connection raw(const std::string& file) { return Connection::open(folder_ / file, false); }
@@ -36,11 +36,29 @@ class SeedStoreTest : public testing::TestWithParam<Backend> {
     return encoder_->encode(std::span(&text, 1), TextRole::kQuery).vectors;
   }
 
+  Backend backend_ = Backend::kFlat;
   TemporaryFolder folder_;
   std::shared_ptr<const TextEncoder> encoder_ = std::make_shared<WordCountEncoder>();
 };
-INSTANTIATE_TEST_SUITE_P(Backends, SeedStoreTest,
-                         testing::Values(Backend::kAnnoy, Backend::kFlat, Backend::kAuto));
+
+class SeedSchemaTest : public SeedFixture, public testing::Test {};  // what no backend changes
+
+class SeedStoreTest : public SeedFixture, public testing::TestWithParam<Backend> {
+ protected:
+  SeedStoreTest() { backend_ = GetParam(); }
+};
+std::vector<Backend> backends() {
+  std::vector<Backend> backends{Backend::kAnnoy, Backend::kFlat, Backend::kAuto};
+#ifdef NEARLITE_TEST_FAISS
+  backends.push_back(Backend::kFaiss);
+#endif
+  return backends;
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, SeedStoreTest, testing::ValuesIn(backends()),
+                         [](const auto& parameter) {
+                           return std::string(backend_name(parameter.param));
+                         });
 
 BotRecord scraper() {
   return {.name = "Scraper",
@@ -88,7 +106,7 @@ TEST_P(SeedStoreTest, ARowInsertedByAnotherProgramIsFoundAfterABackfill) {
   EXPECT_EQ(bots->backfill_embeddings().removed, 1U);
 }
 
-TEST_P(SeedStoreTest, ADuplicateGivesTheOldIdAndAddsNothing) {
+TEST_F(SeedSchemaTest, ADuplicateGivesTheOldIdAndAddsNothing) {
   const auto bots = open<BotDB>("bots.db");
   const std::int64_t id = bots->add_bot(scraper());
   AddReport report;
@@ -103,7 +121,7 @@ TEST_P(SeedStoreTest, ADuplicateGivesTheOldIdAndAddsNothing) {
   EXPECT_EQ(bots->find_by_name("Other")->bid, other);
 }
 
-TEST_P(SeedStoreTest, AMissingModelDoesNotLoseTheRow) {
+TEST_F(SeedSchemaTest, AMissingModelDoesNotLoseTheRow) {
   AddReport report;
   open<BotDB>("bots.db", {.open = Open::kCreate}, std::make_shared<MissingEncoder>())
       ->add_bot(scraper(), {}, &report);
@@ -114,7 +132,7 @@ TEST_P(SeedStoreTest, AMissingModelDoesNotLoseTheRow) {
   EXPECT_EQ(bots->backfill_embeddings().embedded, 1U);
 }
 
-TEST_P(SeedStoreTest, AReaderCreatesNothing) {
+TEST_F(SeedSchemaTest, AReaderCreatesNothing) {
   try {
     open<BotDB>("bots.db", {.open = Open::kExisting});
     FAIL() << "opened";
@@ -130,7 +148,7 @@ TEST_P(SeedStoreTest, AReaderCreatesNothing) {
   EXPECT_THROW(open<BotDB>("bad.db", {.open = Open::kExisting}), CorruptData);
 }
 
-TEST_P(SeedStoreTest, ScopesTellOwnRowsFromThoseOfOthers) {
+TEST_F(SeedSchemaTest, ScopesTellOwnRowsFromThoseOfOthers) {
   open<BotDB>("bots.db", {.open = Open::kCreate, .source_menace_id = "a"})->add_bot({.name = "A"});
   const auto bots = open<BotDB>("bots.db", {.open = Open::kCreate, .source_menace_id = "b"});
   bots->add_bot({.name = "B", .hierarchy_level = "L1"});
@@ -141,13 +159,14 @@ TEST_P(SeedStoreTest, ScopesTellOwnRowsFromThoseOfOthers) {
   EXPECT_EQ(bots->find_by_name("A"), std::nullopt);
 }
 
-TEST_P(SeedStoreTest, TheTextsAreThoseOfTheReference) {
-  const auto bots = open<BotDB>("bots.db");
+TEST_F(SeedSchemaTest, TheTextsAreThoseOfTheReference) {
+  const SeedStoreOptions unembedded{.open = Open::kCreate, .embed_on_add = false};
+  const auto bots = open<BotDB>("bots.db", unembedded);
   bots->add_bot(scraper());
   EXPECT_EQ(bots->text(bots->iter_records().find(1)->record),
             "Collects web pages. Stores them! web libcurl");
 
-  const auto workflows = open<WorkflowDB>("workflows.db");
+  const auto workflows = open<WorkflowDB>("workflows.db", unembedded);
   workflows->add({.workflow = {"Start", "fetch page", "parse. it", "end"},
                   .argument_strings = {"--all"},
                   .title = "Crawl",
@@ -159,7 +178,7 @@ TEST_P(SeedStoreTest, TheTextsAreThoseOfTheReference) {
       workflows->text(workflows->iter_records().find(1)->record),
       "fetch page parse. it rest --all\ntitle: Crawl\ntags: web, daily\ncategory: io\ntype: batch");
 
-  const auto enhancements = open<EnhancementDB>("enhancements.db");
+  const auto enhancements = open<EnhancementDB>("enhancements.db", unembedded);
   enhancements->add({.summary = "Faster loop.",
                      .context = "not used",
                      .before_code = "a\nb",
@@ -169,7 +188,7 @@ TEST_P(SeedStoreTest, TheTextsAreThoseOfTheReference) {
             "--- \n+++ \n@@ -1,2 +1,2 @@\n a\n-b\n+c\nFaster loop.");
   EXPECT_EQ(enhancements->text(enhancements->iter_records().find(2)->record), "Only context.");
 
-  const auto errors = open<ErrorDB>("errors.db");
+  const auto errors = open<ErrorDB>("errors.db", unembedded);
   errors->add_error({.message = "Disk full. The password is x. Disk FULL."});
   errors->add_telemetry({.cause = "Upload failed",
                          .stack_trace = "File \"a.py\", line 1\n  raise IOError\n\nraise ioerror"});
@@ -183,7 +202,7 @@ TEST_P(SeedStoreTest, TheTextsAreThoseOfTheReference) {
   EXPECT_EQ(errors->text(errors->iter_records().find(key("known_errors"))->record),
             "EPERM Ask for rights.");
 
-  const auto information = open<InformationDB>("information.db");
+  const auto information = open<InformationDB>("information.db", unembedded);
   information->add({.data_type = "manual",
                     .summary = "How to mount.",
                     .validated = true,
@@ -191,7 +210,7 @@ TEST_P(SeedStoreTest, TheTextsAreThoseOfTheReference) {
   EXPECT_EQ(information->text(information->iter_records().find(1)->record),
             "data_type=manual summary=How to mount. validated=1 keywords=disk keywords=mount");
 
-  const auto info = open<InfoDB>("information.db");
+  const auto info = open<InfoDB>("information.db", unembedded);
   info->add({.title = "Mounting",
              .tags = {"a", "b"},
              .content = "Text. More.",
@@ -203,7 +222,7 @@ TEST_P(SeedStoreTest, TheTextsAreThoseOfTheReference) {
       "timestamp=5.0 energy=1 corroboration_count=0");
 }
 
-TEST_P(SeedStoreTest, WorkflowsAreUpdatedReplacedAndRemovedWithTheirVectors) {
+TEST_F(SeedSchemaTest, WorkflowsAreUpdatedReplacedAndRemovedWithTheirVectors) {
   const auto workflows = open<WorkflowDB>("workflows.db");
   const std::int64_t a = workflows->add(
       {.workflow = {"bake bread"}, .assigned_bots = {"x", "y"}, .estimated_profit_per_bot = 1});
@@ -286,7 +305,7 @@ TEST_P(SeedStoreTest, ErrorsOfFourTablesWithEqualIdsDoNotCollide) {
       RecordKey::of(std::array<Value, 1>{std::int64_t{1}}, "telemetry")));
 }
 
-TEST_P(SeedStoreTest, ErrorsAreCountedAndSolutionsKept) {
+TEST_F(SeedSchemaTest, ErrorsAreCountedAndSolutionsKept) {
   const auto errors = open<ErrorDB>("errors.db");
   const std::int64_t id = errors->add_error({.message = "disk full"});
   EXPECT_EQ(errors->add_error({.message = "disk full"}), id);
@@ -323,10 +342,10 @@ TEST_P(SeedStoreTest, InfoAndInformationShareFileAndIndexWithoutHarm) {
   EXPECT_EQ(information->freshness().fresh, 1U);
 }
 
-TEST_P(SeedStoreTest, ResearchItemsAreCorroboratedValidatedAndFoundByWords) {
+TEST_F(SeedSchemaTest, ResearchItemsAreCorroboratedValidatedAndFoundByWords) {
   EmbeddableOptions options = InfoDB::default_options(folder_.path());
   options.encoder = encoder_;
-  options.backend = GetParam();
+  options.backend = backend_;
   InfoDB info(folder_ / "information.db", {.open = Open::kCreate}, options,
               {.text = [](const ResearchItem&) { return true; },
                .video = [](const ResearchItem&) { return false; }});
@@ -351,7 +370,7 @@ TEST_P(SeedStoreTest, ResearchItemsAreCorroboratedValidatedAndFoundByWords) {
   EXPECT_EQ(info.search_by_vector(vector_of("magnetic tape"), 1).at(0).item_id, id);
 }
 
-TEST_P(SeedStoreTest, InformationIsUpdated) {
+TEST_F(SeedSchemaTest, InformationIsUpdated) {
   const auto information =
       open<InformationDB>("information.db", {.open = Open::kCreate, .source_menace_id = "a"});
   const std::int64_t id = information->add({.summary = "Old words.", .keywords = {"k"}});

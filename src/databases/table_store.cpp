@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "nearlite/base/error.h"
+#include "nearlite/base/files.h"
 #include "nearlite/base/names.h"
 #include "sql_condition.h"
 
@@ -28,26 +29,40 @@ std::string text_in(const Record& record, const std::string& column) {
   return text_of(*value);
 }
 
-/// A walk over all rows first makes sure that the key tells them apart; where the schema guarantees
-/// it, that is not needed.
-class CheckedKeySource : public RecordCursor::Source {
+constexpr std::size_t kRowsBetweenChecks = 1000;
+
+/// A walk over all rows that first makes sure that the key tells them apart, where the schema does
+/// not guarantee it, and now and then that the file is still the one in its place.
+class CheckedSource : public RecordCursor::Source {
  public:
-  CheckedKeySource(RecordCursor cursor, std::function<void()> check)
-      : cursor_(std::move(cursor)), check_(std::move(check)) {}
+  CheckedSource(RecordCursor cursor, std::function<void()> check_key,
+                std::function<void()> check_file)
+      : cursor_(std::move(cursor)),
+        check_key_(std::move(check_key)),
+        check_file_(std::move(check_file)) {}
   bool next(SourceRecord& record) override {
-    if (check_) {
-      check_();
-      check_ = nullptr;
+    if (check_key_) {
+      check_key_();
+      check_key_ = nullptr;
     }
-    return cursor_.next(record);
+    const bool found = cursor_.next(record);
+    if (!found || ++rows_ % kRowsBetweenChecks == 0) check_file_();
+    return found;
   }
   std::optional<SourceRecord> find(const RecordKey& key) override { return cursor_.find(key); }
   std::size_t count() override { return cursor_.count(); }
 
  private:
   RecordCursor cursor_;
-  std::function<void()> check_;
+  std::function<void()> check_key_;
+  std::function<void()> check_file_;
+  std::size_t rows_ = 0;
 };
+
+std::uint64_t inode_of(const std::filesystem::path& file) {
+  const std::optional<FileStamp> stamp = stamp_of(file);
+  return stamp ? stamp->inode : 0;
+}
 
 void check_key_is_unique(const Connection& db, const std::string& select, const TableSchema& table,
                          const TableKey& key) {
@@ -158,6 +173,7 @@ TableStore::TableStore(std::shared_ptr<Connection> connection, TableConfig&& con
                        EmbeddableOptions options, std::string shown_name)
     : Store(std::move(connection), std::move(options), config.database),
       config_(std::move(config)),
+      inode_(inode_of(config_.database)),
       shown_name_(shown_name.empty() ? config_.name : std::move(shown_name)),
       schema_(read_table(Store::connection(), config_.table)),
       key_(key_of(Store::connection(), schema_, config_.key)),
@@ -218,14 +234,23 @@ std::string TableStore::select(const std::vector<std::string>& columns, bool wit
   return sql;
 }
 
+void TableStore::check_same_file() const {
+  if (inode_of(config_.database) == inode_) return;
+  throw Unavailable(config_.database.string() + " was replaced or removed while it was open",
+                    "run the same command again: it goes on with the new file");
+}
+
 RecordCursor TableStore::iter_records() const {
+  check_same_file();
   RecordCursor rows =
       query(select(columns_, true),
             {.kind = config_.name, .num_key_columns = static_cast<int>(key_.columns.size())});
-  if (key_.proven) return rows;
-  return RecordCursor(std::make_unique<CheckedKeySource>(std::move(rows), [this] {
-    check_key_is_unique(connection(), select({}, true), schema_, key_);
-  }));
+  std::function<void()> check_key;
+  if (!key_.proven) {
+    check_key = [this] { check_key_is_unique(connection(), select({}, true), schema_, key_); };
+  }
+  return RecordCursor(std::make_unique<CheckedSource>(std::move(rows), std::move(check_key),
+                                                      [this] { check_same_file(); }));
 }
 
 std::string text_template_id(const TableConfig& config) {

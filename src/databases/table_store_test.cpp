@@ -7,6 +7,7 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/databases/sidecar_folder.h"
+#include "sql_condition.h"
 #include "test_support.h"
 
 namespace nearlite {
@@ -235,7 +236,8 @@ TEST_F(TableStoreTest, AConditionCanOnlyRead) {
        {"1); DELETE FROM t; --", "1; DROP TABLE t", "", "   ", "1) UNION SELECT id FROM t WHERE (1",
         "1)", "(1", "'open", "/* open", "id = ?", "id = :x", "load_extension('/x')",
         "id IN (WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n FROM r)",
-        "id ="}) {
+        "1 IN (SELECT 1 FROM pragma_journal_mode('wal'))",
+        "1 IN (SELECT 1 FROM pragma_journal_mode)", "id ="}) {
     EXPECT_THROW(store.keys_matching(where), InvalidArgument) << where;
     if (std::string_view(where).find_first_not_of(' ') == std::string_view::npos) continue;
     EXPECT_THROW(open({.table = "t", .text = {"body"}, .where = where}), InvalidArgument) << where;
@@ -245,6 +247,18 @@ TEST_F(TableStoreTest, AConditionCanOnlyRead) {
   EXPECT_THROW(store.keys_matching("\"bodi\" = 'a'"),
                NotFound);  // SQLite would take it for a string
   EXPECT_EQ(sha256_of_file(folder_ / "app.db"), before);
+}
+
+TEST_F(TableStoreTest, AConditionThatTakesTooLongIsStopped) {
+  make(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, body TEXT);"
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
+      "INSERT INTO t SELECT i, 'x' FROM n");
+  const Connection db = Connection::open_source(folder_ / "app.db");
+  const std::vector<ConditionSource> sources{{read_table(db, "t"), {"id"}, ""}};
+  const std::string endless = "(SELECT count(*) FROM t a, t b, t c WHERE a.body <> b.body) = t.id";
+  EXPECT_THROW(keys_where(folder_ / "app.db", sources, endless, std::chrono::milliseconds(20)),
+               Unavailable);
 }
 
 TEST_F(TableStoreTest, AConditionFiltersKeys) {
@@ -300,6 +314,26 @@ TEST_F(TableStoreTest, AMissingModuleOrCollationIsNamed) {
       "'CREATE VIRTUAL TABLE m USING nothere(x)')");
   EXPECT_THAT(message_of<NotFound>([&] { open("m", "x"); }), HasSubstr("nothere"));
   EXPECT_THAT(texts_of(open("t", "body")), ElementsAre("a"));
+}
+
+TEST_F(TableStoreTest, AKeyWithACollationThatIsMissingIsNamedAndTheRowidWorks) {
+  make(
+      "CREATE TABLE t(k TEXT PRIMARY KEY, body TEXT); INSERT INTO t VALUES ('x', 'a');"
+      "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = "
+      "'CREATE TABLE t(k TEXT COLLATE nothere PRIMARY KEY, body TEXT)' WHERE name = 't'");
+  EXPECT_THAT(message_of<NotFound>([&] { open("t", "body"); }), HasSubstr("nothere"));
+  EXPECT_THAT(texts_of(open({.table = "t", .key = {"rowid"}, .text = {"body"}})), ElementsAre("a"));
+}
+
+TEST_F(TableStoreTest, AFileThatIsReplacedIsNoticed) {
+  make("CREATE TABLE t(id INTEGER PRIMARY KEY, body TEXT); INSERT INTO t VALUES (1, 'a')");
+  const TableStore store = open("t", "body");
+  RecordCursor cursor = store.iter_records();
+  folder_.database("new.db", "CREATE TABLE t(id INTEGER PRIMARY KEY, body TEXT)");
+  std::filesystem::rename(folder_ / "new.db", folder_ / "app.db");
+  SourceRecord record;
+  EXPECT_THROW(while (cursor.next(record)){}, Unavailable);
+  EXPECT_THROW(store.iter_records(), Unavailable);
 }
 
 TEST_F(TableStoreTest, AHostileSchemaDoesNothing) {

@@ -35,19 +35,40 @@ bool is_number(std::string_view text) {
          });
 }
 
-/// 2026-11-20, 20.11.2026, 2026-11-20T13:24:05Z, 13:24
+/// 2026-11-20, 20.11.2026, 2026-11-20T13:24:05Z, 13:24: a year of four digits, or hours and
+/// minutes.
 bool is_date(std::string_view text) {
   if (text.size() < 4 || text.size() > 35) return false;
-  const auto digits = std::count_if(text.begin(), text.end(), is_digit);
-  const auto letters = std::count_if(text.begin(), text.end(), is_ascii_letter);
+  std::size_t digits = 0;
+  std::size_t letters = 0;
+  std::size_t run = 0;
+  bool year = false;
+  bool clock = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    run = is_digit(c) ? run + 1 : 0;
+    digits += is_digit(c) ? 1U : 0U;
+    letters += is_ascii_letter(c) ? 1U : 0U;
+    const bool run_ends = i + 1 == text.size() || !is_digit(text[i + 1]);
+    year = year || (run == 4 && run_ends && (text[i - 3] == '1' || text[i - 3] == '2'));
+    clock =
+        clock || (run == 2 && run_ends && i >= 3 && text[i - 2] == ':' && is_digit(text[i - 3]));
+    if (!is_digit(c) && !is_ascii_letter(c) &&
+        std::string_view("-/:.,+ ").find(c) == std::string_view::npos) {
+      return false;
+    }
+  }
   const bool separated = text.find_first_of("-/:.") != std::string_view::npos;
-  return separated && digits >= 4 && letters <= 6 &&
-         all_of(text,
-                [](char c) {
-                  return is_digit(c) || is_ascii_letter(c) ||
-                         std::string_view("-/:.,+ ").find(c) != std::string_view::npos;
-                }) &&
-         digits * 2 >= static_cast<std::ptrdiff_t>(text.size() - text.size() / 4);
+  return (year || clock) && separated && digits >= 4 && letters <= 6 && digits * 3 >= text.size();
+}
+
+/// 1.2.3-4, 2:1.0~rc1+dfsg
+bool is_version(std::string_view text) {
+  return text.size() <= 40 && is_digit(text[0]) && text.find('.') != std::string_view::npos &&
+         all_of(text, [](char c) {
+           return is_digit(c) || is_ascii_letter(c) ||
+                  std::string_view(".+~:-_").find(c) != std::string_view::npos;
+         });
 }
 
 bool is_uuid(std::string_view text) {
@@ -217,6 +238,7 @@ std::string shape_of_value(std::string_view value) {
   if (is_credential(text)) return "credentials, by their shape";
   if (is_number(text) && !is_date(text)) return "numbers";
   if (is_date(text)) return "dates or times";
+  if (is_version(text)) return "versions or addresses";
   if (is_uuid(text)) return "ids or hashes";
   if (is_mail_address(text)) return "mail addresses";
   if (is_web_address(text)) return "web addresses";

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -34,17 +35,20 @@ class TableStore : public Store {
   std::function<bool(const RecordKey&)> keys_matching(const std::string& where) const override;
   Record read_fields(const RecordKey& key, const std::vector<std::string>& columns) const override;
   std::string text(const Record& record) const override;
+  /// Throws Unavailable once another file stands in the place of the one that was opened.
   RecordCursor iter_records() const override;
 
   const TableConfig& config() const noexcept { return config_; }
   const TableKey& key() const noexcept { return key_; }
 
  private:
-  TableStore(std::shared_ptr<Connection> connection, TableConfig&& config, EmbeddableOptions options,
-             std::string shown_name);
+  TableStore(std::shared_ptr<Connection> connection, TableConfig&& config,
+             EmbeddableOptions options, std::string shown_name);
+  void check_same_file() const;
   std::string select(const std::vector<std::string>& columns, bool with_where) const;
 
   TableConfig config_;
+  std::uint64_t inode_ = 0;  // of the file that the connection reads
   std::string shown_name_;
   TableSchema schema_;
   TableKey key_;
