@@ -157,7 +157,7 @@ void Backfill::take(PendingRecord record) {
   if (work) pending_.push_back(std::move(record));
 }
 
-bool Backfill::needs_work(const PendingRecord& record, const std::optional<StoredRecord>& stored) {
+bool Backfill::needs_work(PendingRecord& record, const std::optional<StoredRecord>& stored) {
   const Content& content = record.content;
   if (!stored) return true;
   if (content.kind == Content::Kind::kEmpty) return stored->state != RecordState::kEmpty;
@@ -166,7 +166,11 @@ bool Backfill::needs_work(const PendingRecord& record, const std::optional<Store
   }
   if (stored->damaged || stored->text_hash != content.hash) return true;
   if (stored->state == RecordState::kEmpty || stored->model != model_for(content).id) return true;
-  return content.kind == Content::Kind::kText && stored->rules_version != embedder_.rules_version();
+  if (content.kind != Content::Kind::kText || stored->rules_version == embedder_.rules_version())
+    return false;
+  record.only_rules = stored->state == RecordState::kEmbedded;
+  record.stored_governed_text = stored->governed_text;
+  return true;
 }
 
 Backfill::Model& Backfill::model_for(const Content& content) {
@@ -258,18 +262,21 @@ bool Backfill::write_one(Sidecar& sidecar, PendingRecord& record,
     changed.push_back(std::move(again));
     return false;
   }
+  if (record.kept) {
+    sidecar.set_governance({store_, record.key.table, record.key.json}, record.decision,
+                           embedder_.rules_version());
+    ++result_.unchanged;
+    return true;
+  }
   std::int64_t model_id = 0;
   std::size_t dim = 0;
-  if (record.state == RecordState::kEmbedded || record.state == RecordState::kBlocked) {
-    Model& model = model_for(record.content);
-    if (model.id == 0) {
-      const EmbeddableOptions& options = db_.options();
-      model.id = sidecar.put_model(store_, {0, model.name, model.identity, model.dim,
-                                            options.text_template, options.embedding_version});
-    }
+  if (record.content.kind == Content::Kind::kText ||
+      record.content.kind == Content::Kind::kVector) {
+    const Model& model = stored_model(sidecar, record.content);
     model_id = model.id;
     dim = model.dim;
-    if (sidecar.fact(store_, "model") != std::to_string(model_id)) {
+    if (record.state == RecordState::kEmbedded &&
+        sidecar.fact(store_, "model") != std::to_string(model_id)) {
       sidecar.set_fact(store_, "model", std::to_string(model_id));
     }
   }
@@ -289,6 +296,17 @@ bool Backfill::write_one(Sidecar& sidecar, PendingRecord& record,
       break;
   }
   return true;
+}
+
+/// The generation of a record, with its row in the sidecar.
+const Backfill::Model& Backfill::stored_model(Sidecar& sidecar, const Content& content) {
+  Model& model = model_for(content);
+  if (model.id == 0) {
+    const EmbeddableOptions& options = db_.options();
+    model.id = sidecar.put_model(store_, {0, model.name, model.identity, model.dim,
+                                          options.text_template, options.embedding_version});
+  }
+  return model;
 }
 
 /// A dry run: what the batch would cost.

@@ -33,8 +33,9 @@ class Backfill {
   void import_original();
   void walk();
   void look_at(SourceRecord& source);
-  bool needs_work(const PendingRecord& record, const std::optional<StoredRecord>& stored);
+  bool needs_work(PendingRecord& record, const std::optional<StoredRecord>& stored);
   Model& model_for(const Content& content);
+  const Model& stored_model(Sidecar& sidecar, const Content& content);
   std::optional<StoredRecord> stored_record(const RecordKey& key);
   void take(PendingRecord record);
   void flush();

@@ -190,7 +190,9 @@ bool EmbeddableDBMixin::needs_refresh(const RecordKey& record_id, const Record* 
   if (!stored || stored->damaged) return true;
   if (record != nullptr && content_of(*this, *record).hash != stored->text_hash) return true;
   if (stored->state == RecordState::kEmpty || stored->state == RecordState::kSkipped) return false;
-  if (stored->rules_version != options_.gate->rules_version()) return true;
+  if (stored->state == RecordState::kBlocked) {
+    return stored->rules_version != options_.gate->rules_version();
+  }
   const auto model = std::ranges::find(models, stored->model, &ModelGeneration::id);
   return stored->state == RecordState::kEmbedded &&
          (model == models.end() || !is_current(*this, *model));

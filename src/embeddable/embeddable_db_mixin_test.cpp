@@ -122,7 +122,9 @@ TEST_F(NotesTest, WhatCannotBeEmbeddedIsSkippedWithItsReasonAndStopsNothing) {
   EXPECT_EQ(reasons["6"], "the model refuses this text");
   EXPECT_EQ(reasons["7"], "the hook failed (may pass)");
   EXPECT_THAT(found(notes, "good"), ElementsAre("5", "8"));
+  encoder_->documents_encoded = 0;
   const BackfillResult again = notes.backfill_embeddings();
+  EXPECT_EQ(encoder_->documents_encoded, 0U);
   EXPECT_EQ(again.skipped, 6U);
   EXPECT_EQ(again.unchanged, 2U);
 }
@@ -427,6 +429,76 @@ TEST_F(NotesTest, FilesOfOthersAreKeptUnderAnotherName) {
   std::ifstream kept(file("notes.index.original"));
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(kept), {}), "an index of the original");
   EXPECT_TRUE(std::filesystem::exists(file("notes.json.original")));
+}
+
+/// Refuses what holds "secret", hides numbers; which words count can change.
+class TestGate : public Gate {
+ public:
+  explicit TestGate(std::string version, std::string word = "secret")
+      : version_(std::move(version)), word_(std::move(word)) {}
+  GateDecision check(std::string_view text) const override {
+    ++checked;
+    if (text.find(word_) != std::string_view::npos) return {GateAction::kBlock, "", {"word"}};
+    const auto digit = text.find_first_of("0123456789");
+    if (digit == std::string_view::npos) return {};
+    return {GateAction::kRedact, std::string(text.substr(0, digit)) + "NUMBER", {"digits"}};
+  }
+  std::string rules_version() const override { return version_; }
+  mutable std::size_t checked = 0;
+
+ private:
+  std::string version_;
+  std::string word_;
+};
+
+TEST_F(NotesTest, WhatGovernanceRefusesNeverReachesTheEncoder) {
+  EmbeddableOptions governed = options();
+  governed.gate = std::make_shared<TestGate>("v1");
+  NoteDB notes(db_.handle(), governed);
+  note(1, "a secret thing");
+  note(2, "call 555");
+  note(3, "a plain thing");
+  const BackfillResult result = notes.backfill_embeddings();
+  EXPECT_EQ(result.blocked, 1U);
+  EXPECT_EQ(result.embedded, 2U);
+  EXPECT_EQ(encoder_->documents_encoded, 2U);
+  EXPECT_FALSE(notes.get_vector(1));
+  EXPECT_EQ(*notes.get_vector(2), FakeEncoder::vector_of("call NUMBER"));
+  EXPECT_EQ(notes.freshness().blocked, 1U);
+  EXPECT_EQ(
+      notes.search_records(notes.encode_text("call NUMBER"), {.k = 1}).hits.at(0).passage_text,
+      "call NUMBER");
+  const auto json = nlohmann::json::parse(std::ifstream(file("notes.json")));
+  EXPECT_EQ(json["metadata"]["1"]["redacted"], false);
+  EXPECT_EQ(json["metadata"]["1"]["reason"], "word");
+  std::string reason;
+  EXPECT_FALSE(notes.add_embedding(3, body("another secret"), "note", "", &reason));
+  EXPECT_EQ(reason, "word");
+  EXPECT_FALSE(notes.get_vector(3));
+  note(3, "another secret");
+  EXPECT_EQ(notes.backfill_embeddings().blocked, 2U);
+}
+
+TEST_F(NotesTest, OtherRulesAreAppliedWithoutTheModelWhereTheyDecideTheSame) {
+  note(1, "a secret thing");
+  note(2, "call 555");
+  note(3, "a plain thing");
+  EmbeddableOptions governed = options();
+  governed.gate = std::make_shared<TestGate>("v1");
+  NoteDB(db_.handle(), governed).backfill_embeddings();
+  encoder_->documents_encoded = 0;
+  auto gate = std::make_shared<TestGate>("v2", "plain");
+  governed.gate = gate;
+  NoteDB notes(db_.handle(), governed);
+  const BackfillResult result = notes.backfill_embeddings();
+  EXPECT_EQ(result.unchanged, 1U);
+  EXPECT_EQ(result.embedded, 1U);
+  EXPECT_EQ(result.blocked, 1U);
+  EXPECT_EQ(encoder_->documents_encoded, 1U);
+  EXPECT_FALSE(notes.get_vector(3));
+  gate->checked = 0;
+  EXPECT_EQ(notes.backfill_embeddings().unchanged, 2U);
+  EXPECT_EQ(gate->checked, 0U);
 }
 
 TEST_F(NotesTest, TakesIdsAndOriginsFromAJsonOfTheOriginal) {

@@ -47,6 +47,8 @@ void Embedder::embed(std::span<PendingRecord> records) {
   for (PendingRecord& record : records) {
     govern(record);
     if (record.state != RecordState::kEmbedded) continue;
+    record.kept = record.only_rules && record.governed_text == record.stored_governed_text;
+    if (record.kept) continue;
     if (record.content.kind == Content::Kind::kVector) {
       record.passages = {{0, 0}};
       record.vectors = record.content.vector;

@@ -25,7 +25,11 @@ struct PendingRecord {
   std::string governed_text;
   std::vector<Passage> passages;
   std::vector<float> vectors;  // [passages.size(), dim]
-  bool retried = false;        // its text had changed when it was to be written
+  // Only the rules changed since it was embedded: if they decide as before, the vector stays.
+  bool only_rules = false;
+  std::string stored_governed_text;
+  bool kept = false;     // set by Embedder::embed
+  bool retried = false;  // its text had changed when it was to be written
 };
 
 /// Text to vectors: governance, passages, encoder. Own vectors pass through.

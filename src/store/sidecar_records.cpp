@@ -178,6 +178,26 @@ std::optional<std::vector<std::int64_t>> Sidecar::remove_record(const SourceKey&
   return slots;
 }
 
+void Sidecar::set_governance(const SourceKey& key, std::string_view decision,
+                             std::string_view rules_version) {
+  state_
+      ->sql(
+          "UPDATE record SET decision = ?4, rules_version = ?5 WHERE store = ?1 AND source_table = "
+          "?2 "
+          "AND record_key = ?3")
+      ->run(key.store, key.table, key.key, decision, rules_version);
+}
+
+std::size_t Sidecar::num_broken_links() {
+  Prepared row = state_->sql(
+      "SELECT (SELECT count(*) FROM vector WHERE NOT EXISTS (SELECT 1 FROM record WHERE record.id "
+      "= vector.record)) + "
+      "(SELECT count(*) FROM record WHERE (state = 'embedded') <> "
+      "EXISTS (SELECT 1 FROM vector WHERE vector.record = record.id))");
+  row->step();
+  return static_cast<std::size_t>(row->int64(0));
+}
+
 std::vector<std::int64_t> Sidecar::put_record(const RecordWrite& record) {
   check_passages(record);
   remove_record(record.key);

@@ -165,6 +165,9 @@ class Sidecar {
   // Records and vectors.
   std::optional<StoredRecord> find_record(const SourceKey& key);
   std::vector<std::int64_t> put_record(const RecordWrite& record);  // the new slots
+  /// The vectors stay: other rules decided the same.
+  void set_governance(const SourceKey& key, std::string_view decision,
+                      std::string_view rules_version);
   /// The slots that were removed; nothing if there was no such record.
   std::optional<std::vector<std::int64_t>> remove_record(const SourceKey& key);
   void for_each_record(std::string_view store,
@@ -203,6 +206,8 @@ class Sidecar {
   void set_fact(std::string_view store, std::string_view name, std::string_view value);
   void remove_fact(std::string_view store, std::string_view name);
 
+  /// Records without vectors and vectors without records: none, if all is well.
+  std::size_t num_broken_links();
   /// SQLite's own check: "ok", or what is wrong.
   std::string quick_check();
   std::uint64_t size_bytes() const;  // with its -wal file
