@@ -6,7 +6,6 @@
 
 #include "kernels.h"
 #include "linear_onednn.h"
-#include "nearlite/base/cpu.h"
 
 namespace nearlite {
 
@@ -41,9 +40,7 @@ struct LinearContext::OneDnn : OneDnnContext {};
 LinearContext::LinearContext() : one_dnn_(std::make_unique<OneDnn>()) {}
 LinearContext::~LinearContext() = default;
 
-LinearBackend preferred_linear_backend() {
-  return cpu_features().avx512 ? LinearBackend::kOneDnn : LinearBackend::kBuiltIn;
-}
+LinearBackend preferred_linear_backend() { return LinearBackend::kBuiltIn; }
 
 Linear::Linear(std::span<const float> weights, std::span<const float> bias, std::size_t in,
                std::size_t out, LinearBackend backend)
