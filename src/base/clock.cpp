@@ -74,6 +74,7 @@ std::chrono::system_clock::time_point parse_rfc3339(const std::string& text) {
     good = good && at == text.size();
   }
   good = good && parts.tm_mon >= 1 && parts.tm_mon <= 12 && parts.tm_mday >= 1 &&
+         parts.tm_year >= 1700 && parts.tm_year <= 2260 &&  // what 64 bits of nanoseconds hold
          parts.tm_mday <= 31 && parts.tm_hour <= 23 && parts.tm_min <= 59 && parts.tm_sec <= 60;
   if (!good) {
     throw InvalidArgument("\"" + text +

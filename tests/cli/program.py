@@ -120,4 +120,4 @@ class ProgramTest(unittest.TestCase):
 
     def vectors(self, file):
         """key -> vectors of a sidecar, to compare two of them."""
-        return sorted(self.execute(file, "SELECT record.key, passage.vector FROM passage JOIN record ON record.id = passage.record"))
+        return sorted(self.execute(file, "SELECT record_key, passage, vector FROM vector JOIN record ON record.id = vector.record"))

@@ -20,7 +20,7 @@ class Backfill(ProgramTest):
     def make_many(self, count):
         words = "disk upload failed printer train soup server mail login window paper night garlic network cable".split()
         choose = random.Random(7)
-        rows = [(f"Note {i}", " ".join(choose.choice(words) for _ in range(40))) for i in range(count)]
+        rows = [(f"Note {i}", " ".join(choose.choice(words) for _ in range(20))) for i in range(count)]
         file = self.make_notes(rows=rows)
         self.succeed("store", "add", "notes", "--database", "app.db", "--table", "note", "--text", "title,body")
         return file
@@ -119,7 +119,7 @@ class Backfill(ProgramTest):
         self.assertEqual(self.succeed("backfill", "--db", "bot", "--quiet").err, "")
 
     def test_another_run_holds_the_store(self):
-        self.make_many(3000)
+        self.make_many(1500)
         first = self.start("backfill", "--db", "notes", "--batch-size", "20")
         try:
             first.stdout.readline()
@@ -146,12 +146,12 @@ class Backfill(ProgramTest):
         if not self.sidecar().exists():
             return 0
         try:
-            return self.execute(self.sidecar(), "SELECT count(*) FROM passage")[0][0]
+            return self.execute(self.sidecar(), "SELECT count(DISTINCT record) FROM vector")[0][0]
         except sqlite3.OperationalError:
             return 0
 
     def test_ctrl_c_finishes_the_batch_and_the_same_command_goes_on(self):
-        self.make_many(2000)
+        self.make_many(600)
         process = self.start("backfill", "--db", "notes", "--batch-size", "50")
         self.wait_until(lambda: self.embedded() > 0, process)
         process.send_signal(signal.SIGINT)
@@ -162,12 +162,12 @@ class Backfill(ProgramTest):
         self.assertGreater(kept, 0)
         self.assertEqual(kept % 50, 0)
         rest = self.succeed("backfill", "--db", "notes", "--json").json[0]
-        self.assertEqual((rest["embedded"], rest["unchanged"]), (2000 - kept, kept))
+        self.assertEqual((rest["embedded"], rest["unchanged"]), (600 - kept, kept))
         self.assertEqual(self.run_program("check", "--db", "notes").code, 0)
 
     def test_a_second_ctrl_c_ends_at_once(self):
-        self.make_many(2000)
-        process = self.start("backfill", "--db", "notes", "--batch-size", "1000")
+        self.make_many(600)
+        process = self.start("backfill", "--db", "notes", "--batch-size", "300")
         process.stdout.readline()
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
@@ -176,13 +176,13 @@ class Backfill(ProgramTest):
         process.communicate(timeout=20)
         self.assertEqual(process.returncode, 130)
         self.succeed("backfill", "--db", "notes")
-        self.assertEqual(self.embedded(), 2000)
+        self.assertEqual(self.embedded(), 600)
 
     def test_killed_at_any_moment_and_started_again_gives_the_same(self):
-        self.make_many(400)
+        self.make_many(200)
         self.succeed("backfill", "--db", "notes")
         expected = self.vectors(self.sidecar())
-        question = ("search", "app.db", "the printer has no paper", "--json")
+        question = ("search", "--db", "notes", "the printer has no paper", "--json")
         answer = self.succeed(*question).json["hits"]
         for file in (self.folder / "app.db.nearlite").iterdir():
             if file.name.startswith("notes."):
@@ -201,7 +201,7 @@ class Backfill(ProgramTest):
         self.assertTrue(self.succeed("check", "--db", "notes", "--json").json["ok"])
 
     def test_progress_without_a_terminal_is_no_flood(self):
-        self.make_many(500)
+        self.make_many(200)
         err = self.succeed("backfill", "--db", "notes", "--batch-size", "5").err
         self.assertNotIn("\r", err)
         self.assertLess(len(err.splitlines()), 5)

@@ -106,7 +106,8 @@ class IndexAndSearch(ProgramTest):
         self.assertIn("title", result.out)
         self.assertIn("256 tokens", result.out)
         self.assertFalse((self.folder / "app.db.nearlite").exists())
-        self.assertEqual(self.succeed("index", "app.db", "--dry-run").out.splitlines()[0], result.out.splitlines()[0])
+        dry_run = self.succeed("index", "app.db", "--dry-run").out
+        self.assertEqual(dry_run.splitlines()[1:], result.out.splitlines()[1:])  # the first line has a measured time
         self.assertFalse((self.folder / "app.db.nearlite").exists())
 
     def test_the_proposal_as_json(self):
@@ -120,12 +121,13 @@ class IndexAndSearch(ProgramTest):
 
     def test_explicit_tables_are_consent(self):
         self.make_notes()
+        self.assertIn("body", self.fail_with(3, "index", "app.db", "--table", "note:bodi"))
         self.succeed("index", "app.db", "--table", "note:body", "--name", "texts", "--backend", "flat")
         document = self.succeed("search", "app.db", "soup", "--db", "texts", "--json").json
         self.assertEqual(document["hits"][0]["store"], "texts")
         self.assertNotIn("Tomato soup", document["hits"][0]["snippet"])
         self.assertIn("note", self.fail_with(3, "index", "app.db", "--table", "nots"))
-        self.assertIn("body", self.fail_with(3, "index", "app.db", "--table", "note:bodi", "--name", "other"))
+        self.assertIn("body", self.fail_with(2, "index", "app.db", "--table", "note:title"))
 
     def test_again_is_a_refresh(self):
         file = self.make_notes()
@@ -134,7 +136,7 @@ class IndexAndSearch(ProgramTest):
         again = self.succeed("index", "app.db", "--json").json[0]
         self.assertEqual((again["embedded"], again["unchanged"]), (0, len(NOTES)))
         self.execute(file, "UPDATE note SET body = 'Green curry needs coconut milk' WHERE id = 4")
-        self.execute(file, "DELETE FROM note WHERE id = 6")
+        self.execute(file, "DELETE FROM note WHERE id = 2")
         self.execute(file, "INSERT INTO note(title, body) VALUES ('Lamp', 'The lamp in the corridor is broken')")
         changed = self.succeed("index", "app.db", "--json").json[0]
         self.assertEqual((changed["embedded"], changed["removed"]), (2, 1))

@@ -102,7 +102,7 @@ class Stores(ProgramTest):
         self.assertEqual(stats["stores"][0]["embedded"], len(NOTES) + 1)
         self.assertGreater(stats["stores"][0]["tokens"], 0)
         self.assertIn("second", self.succeed("stats", "app.db").out)
-        self.assertEqual(self.succeed("stats", "app.db", "--since", "2999-01-01", "--json").json["runs"], [])
+        self.assertEqual(self.succeed("stats", "app.db", "--since", "2199-01-01", "--json").json["runs"], [])
         self.fail_with(2, "stats", "app.db", "--since", "yesterday")
         table = self.execute(self.folder / "app.db.nearlite" / "metrics.db", "SELECT db_name, tokens FROM embedding_stats")
         self.assertTrue(any(tokens > 0 for _, tokens in table))
@@ -126,7 +126,7 @@ class Stores(ProgramTest):
         self.make_notes()
         self.succeed("index", "app.db", "--yes")
         sidecar = self.folder / "app.db.nearlite" / "note.sqlite"
-        self.execute(sidecar, "UPDATE passage SET vector = zeroblob(length(vector)) WHERE rowid = (SELECT min(rowid) FROM passage)")
+        self.execute(sidecar, "UPDATE vector SET vector = zeroblob(length(vector)) WHERE slot = (SELECT min(slot) FROM vector)")
         self.assertEqual(self.run_program("check", "app.db").code, 3)
         self.assertEqual(self.succeed("search", "app.db", "soup", "--json").json["hits"][0]["key"], 4)
 

@@ -31,6 +31,7 @@ std::vector<std::string> long_options_of(const CLI::App* command) {
   std::vector<std::string> names;
   for (; command != nullptr; command = command->get_parent()) {
     for (const CLI::Option* option : command->get_options()) {
+      if (option->get_group().empty()) continue;  // hidden
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
     }
   }
@@ -83,6 +84,37 @@ void add_global_options(CLI::App& app, GlobalOptions& options) {
          [&options](const std::string& name) { options.log_level = log_level_of(name); },
          "JSON log lines on stderr: debug, info, warning, error, off (default)")
       ->type_name("L");
+}
+
+constexpr const char* kEndOfOptions = "--end-of-options";
+constexpr char kPlainMark = '\x1f';
+
+/// CLI11 gives what follows "--" to the program instead of its command when that has a positional
+/// already. So "--" becomes a hidden flag, which also ends the list of `--db a b`, and what looks
+/// like an option behind it is marked as plain; take_plain_marks_off() gives it back to the
+/// positionals.
+void mark_plain_arguments(std::vector<std::string>& arguments) {
+  const auto end = std::find(arguments.begin(), arguments.end(), "--");
+  if (end == arguments.end()) return;
+  *end = kEndOfOptions;
+  for (auto argument = end + 1; argument != arguments.end(); ++argument) {
+    if (argument->size() > 1 && argument->starts_with('-')) {
+      std::string marked(1, kPlainMark);
+      marked += *argument;
+      *argument = std::move(marked);
+    }
+  }
+}
+
+void take_plain_marks_off(CLI::App& command) {
+  for (CLI::Option* option :
+       command.get_options([](const CLI::Option* any) { return any->get_positional(); })) {
+    option->transform([](const std::string& text) {
+      return text.starts_with(kPlainMark) ? text.substr(1) : text;
+    });
+  }
+  for (CLI::App* part : command.get_subcommands([](const CLI::App*) { return true; }))
+    take_plain_marks_off(*part);
 }
 
 void check_size_of(int argc, char** argv) {
@@ -195,6 +227,7 @@ Action read_command_line(int argc, char** argv, Context& context) {
       "folder\n\n"
       "nearlite COMMAND --help tells more about a command.");
   add_global_options(app, context.options);
+  app.add_flag(kEndOfOptions)->group("");
   Action action;
   add_index_command(app, context, action);
   add_search_command(app, context, action);
@@ -211,6 +244,8 @@ Action read_command_line(int argc, char** argv, Context& context) {
     arguments.erase(arguments.begin());
     arguments.emplace_back("--help");
   }
+  mark_plain_arguments(arguments);
+  take_plain_marks_off(app);
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
   try {
     app.parse(std::move(arguments));
@@ -227,8 +262,8 @@ Action read_command_line(int argc, char** argv, Context& context) {
         "see nearlite " + (command == &app ? "" : command->get_name() + " ") + "--help");
   }
   context.open_log();
-  for (const std::string& rest : app.remaining(true)) {
-    if (rest != "--") refuse_argument(chosen(app), rest);
+  if (const auto rest = app.remaining(true); !rest.empty()) {
+    refuse_argument(chosen(app), rest.front());
   }
   if (context.options.json && context.options.jsonl)
     throw InvalidArgument("--json and --jsonl exclude each other");

@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 struct StoreCommandArguments {
   std::vector<std::string> files;
   std::string sidecar;
+  std::string name;                // of add and set
   std::vector<std::string> names;
   std::vector<std::string> settings;  // KEY=VALUE
   bool all = false;
@@ -153,7 +154,7 @@ void put_done(Context& context, const std::string& name, const fs::path& file,
 
 int add(Context& context, StoreCommandArguments arguments) {
   TableConfig& table = arguments.table;
-  table.name = arguments.names.front();
+  table.name = arguments.name;
   check_store_name(table.name);
   table.database = fs::absolute(arguments.database).lexically_normal();
   table.key = split_list(arguments.key);
@@ -179,7 +180,7 @@ int add(Context& context, StoreCommandArguments arguments) {
 }
 
 int set(Context& context, const StoreCommandArguments& arguments) {
-  const StoreEntry entry = entry_of(context, arguments.names.front());
+  const StoreEntry entry = entry_of(context, arguments.name);
   const StoreConfig config = config_of(context, entry);
   std::vector<std::pair<std::string, std::string>> changes;
   for (const std::string& setting : arguments.settings) {
@@ -276,7 +277,7 @@ void add_store_command(CLI::App& app, Context& context, Action& action) {
   CLI::App& add =
       add_command(store, "add", "Make a store of a table or view, in nearlite.toml",
                   "  nearlite store add notes --database app.db --table note --text title,body");
-  add.add_option("NAME", arguments->names, "Name of the new store")->required()->expected(1);
+  add.add_option("NAME", arguments->name, "Name of the new store")->required();
   add.add_option("--database", arguments->database, "The SQLite file")
       ->required()
       ->type_name("FILE");
@@ -299,7 +300,7 @@ void add_store_command(CLI::App& app, Context& context, Action& action) {
 
   CLI::App& set_command = add_command(store, "set", "Change options of a store, in nearlite.toml",
                                       "  nearlite store set notes backend=faiss text=title,body");
-  set_command.add_option("NAME", arguments->names, "The store")->required()->expected(1);
+  set_command.add_option("NAME", arguments->name, "The store")->required();
   set_command
       .add_option("KEY=VALUE", arguments->settings,
                   "backend=faiss, text=title,body, ...; an empty value removes the key")
