@@ -306,11 +306,7 @@ class Proposer {
     proposed.config.table = table.name;
     proposed.config.key = proposed.key;
     if (asked) proposed.config.where = options_.where;
-    std::vector<std::string> reasons;
-    for (const ProposedColumn& column : proposed.columns) {
-      reasons.push_back(column.name + ": " + column.reason);
-    }
-    proposed.reason = join_names(reasons, "; ");
+    proposed.reason = asked ? "asked for" : "text that people wrote";
     proposed.tokens += 2 * proposed.rows;  // the model's own two tokens of each text
     proposal_.tables.push_back(std::move(proposed));
   }

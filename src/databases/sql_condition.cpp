@@ -126,6 +126,11 @@ void check_one_expression(const std::string& where) {
 Statement prepare_condition(const Connection& db, const TableSchema& table,
                             const std::string& columns, const std::string& where) {
   check_one_expression(where);
+  if (table.kind == TableKind::kVirtual) {
+    // Connects the virtual table, for which its module prepares statements that the authorizer
+    // would refuse.
+    db.prepare("SELECT * FROM " + quote_identifier(table.name) + " LIMIT 0");
+  }
   const ReadingOnly guard(db.handle(), table.kind == TableKind::kTable);
   try {
     // The newline ends a comment that the expression may end with.

@@ -142,6 +142,9 @@ TEST_F(TableStoreTest, AFullTextTableIsReadIfNamedAndItsShadowTablesAreRefused) 
   make("CREATE VIRTUAL TABLE f USING fts5(title, body); INSERT INTO f VALUES ('t', 'b')");
   const TableStore store = open({.table = "f", .text = {"title", "body"}});
   EXPECT_THAT(texts_of(store), ElementsAre("t\nb"));
+  EXPECT_TRUE(store.keys_matching("f MATCH 'b' AND title = 't'")(RecordKey(1)));
+  EXPECT_FALSE(store.keys_matching("f MATCH 'nothere'")(RecordKey(1)));
+  EXPECT_THROW(store.keys_matching("titel = 't'"), NotFound);
   EXPECT_THAT(message_of<InvalidArgument>([&] { open("f_content", "c0"); }),
               HasSubstr("inner data of a virtual table"));
   EXPECT_THROW(open("sqlite_master", "sql"), InvalidArgument);
