@@ -394,6 +394,23 @@ TEST(ModelFiles, ALinkOutOfTheFolderIsRefused) {
   EXPECT_THAT(message_of<CorruptData>([&] { open(fixture); }), HasSubstr("outside of"));
 }
 
+TEST(ModelFiles, CodeOfTheModelIsIgnoredWithANote) {
+  const ModelFixture fixture;
+  const auto plain = encode_one(*open(fixture), kText);
+  fixture.write("modeling_custom.py", "raise SystemExit");
+  const auto encoder = open(fixture);
+  EXPECT_THAT(encoder->info().notes, ::testing::Contains(HasSubstr("never run")));
+  EXPECT_EQ(encode_one(*encoder, kText), plain);
+}
+
+TEST(ModelFiles, AModuleFolderThatLinksOutIsRefused) {
+  const ModelFixture fixture;
+  fixture.write_modules({"Transformer", "Pooling"});
+  const TemporaryFolder elsewhere;
+  std::filesystem::create_directory_symlink(elsewhere.path(), fixture.path() / "1_Pooling");
+  EXPECT_THAT(message_of<CorruptData>([&] { open(fixture); }), HasSubstr("outside of"));
+}
+
 std::string identity_of(const ModelFixture& fixture) { return open(fixture)->info().identity; }
 
 TEST(Identity, IsThatOfTheVectorsAndNotOfThePlace) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "digests.h"
 #include "nearlite/base/checksum.h"
@@ -146,26 +147,43 @@ void read_prompts(const fs::path& folder, ModelInfo& info) {
 }
 
 /// In a hub cache the files of a snapshot are links to ../../blobs; anywhere else a link out of the
-/// folder is refused.
-void require_links_inside(const fs::path& folder) {
-  fs::path root = fs::weakly_canonical(folder);
+/// folder is refused. Looks at the folder and at those of its modules, not below.
+void require_links_inside(const fs::path& folder, const std::vector<ModuleEntry>& modules) {
+  fs::path root = fs::canonical(folder);
   if (root.parent_path().filename() == "snapshots" &&
       root.parent_path().parent_path().filename().string().starts_with("models--")) {
     root = root.parent_path().parent_path();
   }
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
-    const std::string extension = entry.path().extension().string();
-    const bool is_read = extension == ".json" || extension == ".txt" ||
-                         extension == ".safetensors" || extension.empty();  // a linked folder
-    if (!entry.is_symlink() || !is_read) continue;
-    const fs::path real = fs::weakly_canonical(entry.path());
+  const auto require_inside = [&root](const fs::path& path) {
+    const fs::path real = fs::weakly_canonical(path);
     const auto [end, ignored] = std::mismatch(root.begin(), root.end(), real.begin(), real.end());
     if (end != root.end()) {
-      throw CorruptData(entry.path().string() + " is a link to " + real.string() + ", outside of " +
-                            root.string(),
-                        "copy the file into the folder");
+      throw CorruptData(
+          path.string() + " is a link to " + real.string() + ", outside of " + root.string(),
+          "copy the file into the folder");
+    }
+  };
+  std::set<fs::path> folders{folder};
+  for (const ModuleEntry& module : modules) folders.insert(folder / module.path);
+  for (const fs::path& each : folders) {
+    require_inside(each);
+    if (!fs::is_directory(each)) continue;  // Normalize has no files
+    for (const fs::directory_entry& entry : fs::directory_iterator(each)) {
+      const std::string extension = entry.path().extension().string();
+      const bool is_read =
+          extension == ".json" || extension == ".txt" || extension == ".safetensors";
+      if (is_read && entry.is_symlink()) require_inside(entry.path());
     }
   }
+}
+
+/// A note if the model brings code of its own: it is never run.
+void note_code(const fs::path& folder, const json& config, ModelInfo& info) {
+  bool has_code = config.is_object() && config.contains("auto_map");
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    has_code = has_code || entry.path().extension() == ".py";
+  }
+  if (has_code) info.notes.emplace_back("the model's own Python code is ignored, never run");
 }
 
 void find_tokenizer(ModelFolder& result, const json& sentence_config,
@@ -283,11 +301,13 @@ void read_modules_after(const std::vector<ModuleEntry>& modules, ModelFolder& re
 
 }  // namespace
 
-ModelFolder read_model_folder(const fs::path& folder, const std::string& name,
-                              const fs::path& digest_cache) {
+namespace {
+
+ModelFolder read_folder(const fs::path& folder, const std::string& name,
+                        const fs::path& digest_cache) {
   if (!fs::is_directory(folder)) throw NotFound("there is no model folder " + folder.string());
-  require_links_inside(folder);
   const std::vector<ModuleEntry> modules = read_modules(folder);
+  require_links_inside(folder, modules);
   if (modules[0].kind != "Transformer") {
     throw InvalidArgument((folder / "modules.json").string() + ": the first module is " +
                           modules[0].kind + ", supported is Transformer");
@@ -304,6 +324,8 @@ ModelFolder read_model_folder(const fs::path& folder, const std::string& name,
   }
   result.transformer = read_transformer_config(result.transformer_folder / "config.json");
   result.info.architecture = result.transformer.architecture;
+  note_code(result.transformer_folder, read_json(result.transformer_folder / "config.json"),
+            result.info);
   if (Weights::file_names(result.transformer_folder).empty()) {
     Weights{
         result.transformer_folder};  // throws what is the matter: pickle only, or nothing at all
@@ -322,6 +344,17 @@ ModelFolder read_model_folder(const fs::path& folder, const std::string& name,
   cache.save();
   result.info.identity = sha256_hex(text).substr(0, 32);
   return result;
+}
+
+}  // namespace
+
+ModelFolder read_model_folder(const fs::path& folder, const std::string& name,
+                              const fs::path& digest_cache) {
+  try {
+    return read_folder(folder, name, digest_cache);
+  } catch (const fs::filesystem_error& error) {  // no right to look, for example
+    throw_errno("cannot read the model folder " + folder.string(), error.code().value());
+  }
 }
 
 void require_unchanged(const ModelFolder& folder) {

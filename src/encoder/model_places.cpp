@@ -87,7 +87,8 @@ fs::path snapshot_of(const fs::path& repository, std::string& fault) {
     if (is_name) return repository / "snapshots" / commit;
     fault = "refs/main does not name a commit";
   } catch (const Error&) {
-    fault = fs::exists(repository) ? "no refs/main" : "not there";
+    std::error_code ignored;
+    fault = fs::exists(repository, ignored) ? "no refs/main" : "not there";
   }
   return {};
 }

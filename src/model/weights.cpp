@@ -52,6 +52,12 @@ void require_finite(std::span<const float> values, const std::string& name,
   }
 }
 
+/// Also false where we may not look: opening it says why.
+bool is_there(const std::filesystem::path& file) {
+  std::error_code ignored;
+  return std::filesystem::exists(file, ignored);
+}
+
 /// The files that the index of a sharded checkpoint names. A shard is a plain name beside the
 /// index: nothing that leads out of the folder.
 std::vector<std::string> shard_names(const std::filesystem::path& index) {
@@ -82,8 +88,8 @@ std::string shape_text(const std::vector<std::size_t>& shape) {
 }
 
 std::vector<std::string> Weights::file_names(const std::filesystem::path& folder) {
-  if (std::filesystem::exists(folder / kSingleFile)) return {kSingleFile};
-  if (!std::filesystem::exists(folder / kShardIndex)) return {};
+  if (is_there(folder / kSingleFile)) return {kSingleFile};
+  if (!is_there(folder / kShardIndex)) return {};
   std::vector<std::string> names = shard_names(folder / kShardIndex);
   names.emplace_back(kShardIndex);
   return names;
@@ -92,7 +98,7 @@ std::vector<std::string> Weights::file_names(const std::filesystem::path& folder
 Weights::Weights(const std::filesystem::path& folder) : folder_(folder) {
   for (const std::string& name : file_names(folder)) {
     if (name == kShardIndex) continue;
-    if (!std::filesystem::exists(folder / name)) {
+    if (!is_there(folder / name)) {
       throw NotFound((folder / name).string() + " is named by " + kShardIndex + " but is not there",
                      "get the model again: nearlite model pull");
     }
@@ -104,7 +110,7 @@ Weights::Weights(const std::filesystem::path& folder) : folder_(folder) {
     }
   }
   if (!files_.empty()) return;
-  if (std::filesystem::exists(folder / "pytorch_model.bin")) {
+  if (is_there(folder / "pytorch_model.bin")) {
     throw NotFound(folder.string() +
                        " has its weights only as pytorch_model.bin: pickle is never "
                        "loaded; convert to safetensors",
