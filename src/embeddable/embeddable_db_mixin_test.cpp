@@ -431,6 +431,21 @@ TEST_F(NotesTest, FilesOfOthersAreKeptUnderAnotherName) {
   EXPECT_TRUE(std::filesystem::exists(file("notes.json.original")));
 }
 
+TEST_F(NotesTest, AStoreThatWasEmptiedIsEmptyEverywhere) {
+  NoteDB notes = open();
+  note(1, "one");
+  notes.backfill_embeddings();
+  db_.execute("DELETE FROM note");
+  EXPECT_EQ(notes.backfill_embeddings().removed, 1U);
+  EXPECT_THAT(found(notes, "one"), IsEmpty());
+  EXPECT_THAT(found(open(), "one"), IsEmpty());
+  EXPECT_THAT(notes.check(false), IsEmpty());
+  EXPECT_EQ(nlohmann::json::parse(std::ifstream(file("notes.json")))["id_map"].size(), 0U);
+  note(2, "two");
+  notes.backfill_embeddings();
+  EXPECT_THAT(found(open(), "two"), ElementsAre("2"));
+}
+
 /// Refuses what holds "secret", hides numbers; which words count can change.
 class TestGate : public Gate {
  public:

@@ -82,7 +82,6 @@ class VectorEngine {
 
  private:
   struct Loaded;
-  struct Published;
   Sidecar& writer_locked();
   Sidecar* reader_locked();
   void refresh_locked(Sidecar& sidecar);
@@ -91,12 +90,6 @@ class VectorEngine {
   void attach_index_locked();
   void distrust_segment_locked();
   bool segment_distrusted();
-  void plan(Sidecar& sidecar, const ModelGeneration& model, PublishRule rule, Published& out);
-  static std::vector<std::int64_t> slots_of_file(Sidecar& sidecar, const DerivedFile& file);
-  void write_files(Sidecar& sidecar, const ModelGeneration& model, const Published& out,
-                   const VectorRows& rows, const VectorRows& index_rows,
-                   std::vector<std::int64_t> index_slots);
-  void remove_old_segments(Sidecar& sidecar);
   std::filesystem::path folder() const;  // NAME.vec
   std::filesystem::path folder_of_sidecar() const;
 
