@@ -71,10 +71,10 @@ BackfillResult Backfill::run() {
     if (!options_.dry_run) finish(source_state);
   }
   lease_.reset();
+  report();  // adds the embedder's tokens itself
   result_.tokens += embedder_.num_tokens();
   result_.truncated = embedder_.num_truncated();
   result_.wall_ms = watch_.elapsed_ms();
-  report();
   return std::move(result_);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <string>
 
 #include "context.h"
@@ -27,12 +28,13 @@ class ProgressLine {
   bool enabled_;
   bool terminal_;
   bool shown_ = false;
-  BackfillProgress latest_;
+  std::deque<BackfillProgress> recent_;  // the rate is that of the last half minute
   Stopwatch stopwatch_;
   double last_shown_ms_ = 0;
 };
 
-/// The line without its end, for one state.
-std::string progress_text(const std::string& label, const BackfillProgress& progress);
+/// The line without its end; rates and ETA are those from `earlier` to `now`.
+std::string progress_text(const std::string& label, const BackfillProgress& earlier,
+                          const BackfillProgress& now);
 
 }  // namespace nearlite::cli
