@@ -201,7 +201,7 @@ TEST_F(Annoy, MeasuresItselfOnlyWhenNothingIsRemembered) {
   const Calibration remembered{
       {{.search_k = 777, .recall = 0.9, .recall_low = 0.88, .microseconds = 5}}};
   EXPECT_EQ(index_of(rows, {}, remembered)->calibration(), remembered);
-  EXPECT_EQ(index_of(rows, {}, remembered)->estimated_us(0.85), 5.0);
+  EXPECT_EQ(index_of(rows, {}, remembered)->estimated_us({.recall = 0.85}), 5.0);
   const Calibration measured = index_of(rows)->calibration();
   ASSERT_FALSE(measured.empty());
   for (const Effort& effort : measured.efforts) {
@@ -209,6 +209,18 @@ TEST_F(Annoy, MeasuresItselfOnlyWhenNothingIsRemembered) {
     EXPECT_GT(effort.microseconds, 0);
   }
   EXPECT_GE(measured.efforts.back().recall, 0.99);
+}
+
+TEST_F(Annoy, ExpectsToPayMoreForAFilterOrALargerK) {
+  const test::Rows rows = test::clustered_rows(2000, 32, 5);
+  const auto index = index_of(
+      rows, {}, {{{.search_k = 100, .recall = 0.9, .recall_low = 0.88, .microseconds = 5}}});
+  const auto tenth = [](VectorId id) { return static_cast<std::int64_t>(id) % 100 == 0; };
+  EXPECT_DOUBLE_EQ(index->estimated_us({.k = 30, .recall = 0.8}).value(), 15.0);
+  EXPECT_GT(index->estimated_us({.recall = 0.8, .filter = tenth}).value(), 30.0);
+  const auto none = [](VectorId) { return false; };
+  EXPECT_EQ(index->estimated_us({.recall = 0.8, .filter = none}), std::nullopt);
+  EXPECT_EQ(index->estimated_us({.recall = 1.0}), std::nullopt);
 }
 
 TEST_F(Annoy, IsBuiltWithItsCalibration) {

@@ -142,37 +142,39 @@ SearchResult AnnoyIndex::search_with_effort(std::span<const float> query,
   return result;
 }
 
+std::optional<Effort> AnnoyIndex::effort_for(const SearchParams& params) const {
+  if (params.recall >= 1.0 || ids_.empty()) return std::nullopt;
+  const Calibration& known = calibration();
+  std::optional<Effort> effort = known.cheapest_for(params.recall);
+  if (!effort && params.index_only && !known.empty()) effort = known.efforts.back();
+  if (!effort) return std::nullopt;
+  // Calibrated for the 10 nearest of all. A larger k or a filter reaches farther out: more
+  // candidates in proportion, until all are wanted.
+  const double reach = static_cast<double>(std::min(params.k, ids_.size())) /
+                       std::max(pass_rate(ids_, params), 1e-9) / static_cast<double>(kCalibrationK);
+  const double wanted = static_cast<double>(effort->search_k) * std::max(1.0, reach);
+  const double most = static_cast<double>(ids_.size()) * static_cast<double>(roots_.size());
+  if (wanted >= most && !params.index_only) return std::nullopt;
+  effort->microseconds *= std::max(1.0, reach);
+  effort->search_k = static_cast<std::size_t>(std::min(wanted, most));
+  return effort;
+}
+
 SearchResult AnnoyIndex::search(std::span<const float> query, const SearchParams& params) const {
   check_unchanged();
   const std::vector<float> unit = unit_query(query, dim_, params);
-  if (params.recall < 1.0 && !ids_.empty()) {
-    const Calibration& known = calibration();
-    std::optional<Effort> effort = known.cheapest_for(params.recall);
-    if (!effort && params.index_only && !known.empty()) effort = known.efforts.back();
-    if (effort) {
-      // Calibrated for the 10 nearest of all. A larger k or a filter reaches farther out: more
-      // candidates in proportion.
-      const double reach = static_cast<double>(std::min(params.k, ids_.size())) /
-                           std::max(pass_rate(ids_, params), 1e-9) /
-                           static_cast<double>(kCalibrationK);
-      const double wanted = static_cast<double>(effort->search_k) * std::max(1.0, reach);
-      if (wanted < static_cast<double>(ids_.size()) * static_cast<double>(roots_.size()) ||
-          params.index_only) {
-        const double most = static_cast<double>(ids_.size()) * static_cast<double>(roots_.size());
-        SearchResult result =
-            search_with_effort(query, params, static_cast<std::size_t>(std::min(wanted, most)));
-        if (result.path == "annoy" && result.recall < 1.0) result.recall = effort->recall_low;
-        return result;
-      }
-    }
+  if (const std::optional<Effort> effort = effort_for(params)) {
+    SearchResult result = search_with_effort(query, params, effort->search_k);
+    if (result.path == "annoy" && result.recall < 1.0) result.recall = effort->recall_low;
+    return result;
   }
   Collector collector(params);
   collect_all(unit, collector);
   return collector.finish();
 }
 
-std::optional<double> AnnoyIndex::estimated_us(double recall) const {
-  const std::optional<Effort> effort = calibration().cheapest_for(recall);
+std::optional<double> AnnoyIndex::estimated_us(const SearchParams& params) const {
+  const std::optional<Effort> effort = effort_for(params);
   if (!effort) return std::nullopt;
   return effort->microseconds;
 }
@@ -248,6 +250,7 @@ std::vector<SearchResult> AnnoyIndex::true_neighbors(const std::vector<std::vect
   constexpr std::size_t kBlock =
       64;  // rows: they stay in a near cache while every query looks at them
   std::vector<std::vector<float>> units;
+  units.reserve(queries.size());
   std::vector<Collector> collectors(queries.size(), Collector(params));
   for (const auto& query : queries) units.push_back(unit_query(query, dim_, params));
   for (std::size_t at = 0; at < ids_.size(); at += kBlock) {
@@ -259,6 +262,7 @@ std::vector<SearchResult> AnnoyIndex::true_neighbors(const std::vector<std::vect
     }
   }
   std::vector<SearchResult> results;
+  results.reserve(queries.size());
   for (Collector& collector : collectors) results.push_back(collector.finish());
   return results;
 }

@@ -200,7 +200,7 @@ SearchResult FaissIndex::search(std::span<const float> query, const SearchParams
   }
 }
 
-std::optional<double> FaissIndex::estimated_us(double /*recall*/) const {
+std::optional<double> FaissIndex::estimated_us(const SearchParams& /*params*/) const {
   std::call_once(timed_, [this] {
     const std::vector<float> query(dim_, 1.0F);
     const ThreadStopwatch watch;

@@ -80,7 +80,7 @@ TEST_F(Faiss, KnowsWhatAQueryCosts) {
   const auto index =
       std::dynamic_pointer_cast<const CostedIndex>(index_of(test::clustered_rows(100, 8, 4)));
   ASSERT_NE(index, nullptr);
-  EXPECT_GT(index->estimated_us(1.0).value(), 0.0);
+  EXPECT_GT(index->estimated_us({.recall = 1.0}).value(), 0.0);
 }
 #endif
 

@@ -47,7 +47,7 @@ bool index_pays(const Segment& segment, const VectorIndex& index, const SearchPa
   if (params.index_only) return true;
   const auto* costed = dynamic_cast<const CostedIndex*>(&index);
   if (costed == nullptr) return false;
-  const std::optional<double> index_us = costed->estimated_us(params.recall);
+  const std::optional<double> index_us = costed->estimated_us(params);
   if (!index_us) return false;
   // Both figures are measured; a doubtful gain is not worth the lost certainty.
   constexpr double kClearlyCheaper = 0.75;

@@ -104,8 +104,8 @@ class FakeIndex : public CostedIndex {
   std::size_t size() const noexcept override { return flat_.size(); }
   std::size_t dim() const noexcept override { return flat_.dim(); }
   Metric metric() const noexcept override { return Metric::kCosine; }
-  std::optional<double> estimated_us(double recall) const override {
-    return recall <= best_recall_ ? std::optional(cost_us_) : std::nullopt;
+  std::optional<double> estimated_us(const SearchParams& params) const override {
+    return params.recall <= best_recall_ ? std::optional(cost_us_) : std::nullopt;
   }
 
  private:

@@ -55,7 +55,7 @@ class AnnoyIndex : public CostedIndex {
   /// Searches with this many candidates collected: for calibration and comparisons.
   SearchResult search_with_effort(std::span<const float> query, const SearchParams& params,
                                   std::size_t search_k) const;
-  std::optional<double> estimated_us(double recall) const override;
+  std::optional<double> estimated_us(const SearchParams& params) const override;
 
  private:
   AnnoyIndex(const std::filesystem::path& file, std::size_t dim, std::vector<VectorId> ids,
@@ -65,6 +65,8 @@ class AnnoyIndex : public CostedIndex {
   void collect_all(std::span<const float> unit_query, Collector& collector) const;
   std::vector<SearchResult> true_neighbors(const std::vector<std::vector<float>>& queries,
                                            const SearchParams& params) const;
+  /// Nothing: an exact scan is as good. Grown for a larger k and for a filter that few ids pass.
+  std::optional<Effort> effort_for(const SearchParams& params) const;
   Calibration measure() const;
 
   MappedFile mapped_;

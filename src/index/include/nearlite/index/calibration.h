@@ -37,9 +37,9 @@ struct Calibration {
 /// An index whose cost a planner can ask for before it searches.
 class CostedIndex : public VectorIndex {
  public:
-  /// What one query costs at this recall, in microseconds; nothing if the index cannot promise that
-  /// recall.
-  virtual std::optional<double> estimated_us(double recall) const = 0;
+  /// What such a query costs, in microseconds of one thread; nothing if the index cannot promise the
+  /// recall or an exact scan is as good.
+  virtual std::optional<double> estimated_us(const SearchParams& params) const = 0;
 };
 
 }  // namespace nearlite

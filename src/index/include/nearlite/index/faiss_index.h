@@ -45,7 +45,7 @@ class FaissIndex : public CostedIndex {
   std::size_t size() const noexcept override { return ids_.size(); }
   std::size_t dim() const noexcept override { return dim_; }
   Metric metric() const noexcept override { return Metric::kCosine; }
-  std::optional<double> estimated_us(double recall) const override;
+  std::optional<double> estimated_us(const SearchParams& params) const override;
 
  private:
   FaissIndex(std::shared_ptr<const FaissPlugin> plugin, const std::filesystem::path& file,
