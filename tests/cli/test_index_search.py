@@ -142,6 +142,20 @@ class IndexAndSearch(ProgramTest):
         self.assertEqual((changed["embedded"], changed["removed"]), (2, 1))
         self.assertEqual(self.succeed("search", "app.db", "coconut", "--json").json["hits"][0]["key"], 4)
 
+    def test_a_dry_run_of_a_refresh(self):
+        file = self.make_notes()
+        self.index()
+        self.execute(file, "UPDATE note SET body = 'Green curry needs coconut milk' WHERE id = 4")
+        self.assertIn("note: would embed 1 row", self.succeed("index", "app.db", "--dry-run").out)
+        self.assertEqual(self.succeed("status", "app.db", "--json").json["stores"][0]["stale_text"], 1)
+
+    def test_a_file_name_that_is_not_utf8(self):
+        self.make_notes()
+        name = os.fsencode(self.folder) + b"/caf\xe9.db"
+        shutil.copy(self.folder / "app.db", name)
+        self.assertIn("caf\\xe9.db", self.fail_with(2, "index", name, "--yes"))
+        self.assertFalse(os.path.exists(name + b".nearlite"))
+
     def test_new_tables_are_told_and_added_on_demand(self):
         file = self.make_notes()
         self.index()

@@ -11,6 +11,7 @@
 #include "index_proposal.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
+#include "nearlite/base/utf8.h"
 #include "nearlite/databases/config.h"
 #include "nearlite/databases/proposal.h"
 #include "nearlite/databases/sidecar_folder.h"
@@ -54,6 +55,11 @@ Target target_of(const IndexArguments& arguments) {
   if (!fs::is_regular_file(target.database, error)) {
     throw InvalidArgument(target.database.string() +
                           " is not a regular file, a SQLite database is needed");
+  }
+  if (find_invalid_utf8(target.database.string())) {
+    throw InvalidArgument("the name of " + target.database.string() +
+                              " is not valid UTF-8, nearlite.toml cannot name it",
+                          "rename the file or its folder");
   }
   if (!arguments.sidecar.empty())
     target.sidecar = fs::absolute(arguments.sidecar).lexically_normal();
@@ -186,7 +192,7 @@ void put_results(Context& context, const IndexArguments& arguments,
     return;
   }
   for (const auto& store : outcome.stores) {
-    if (store.result) context.out.line(index_result_line(store));
+    if (store.result) context.out.line(index_result_line(store, arguments.backfill.dry_run));
   }
   context.out.flush();
   if (outcome.exit_code == 0) {

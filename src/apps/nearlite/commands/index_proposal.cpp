@@ -156,10 +156,10 @@ void tell_new_tables(const Context& context, const Proposal& proposal, const std
                (names.size() == 1 ? "it" : "them"));
 }
 
-std::string index_result_line(const vector_service::StoreBackfill& store) {
+std::string index_result_line(const vector_service::StoreBackfill& store, bool dry_run) {
   const BackfillResult& result = *store.result;
-  std::string line = printable(store.store) + ": embedded " + with_separators(result.embedded) +
-                     (result.embedded == 1 ? " row" : " rows");
+  std::string line = printable(store.store) + (dry_run ? ": would embed " : ": embedded ") +
+                     with_separators(result.embedded) + (result.embedded == 1 ? " row" : " rows");
   if (result.embedded > 0) {
     line += " (" + with_separators(result.passages) +
             (result.passages == 1 ? " passage, " : " passages, ") + with_separators(result.tokens) +

@@ -35,6 +35,6 @@ void tell_new_tables(const Context& context, const Proposal& proposal, const std
 
 /// "notes: embedded 1,204 rows (1,310 passages, 98,220 tokens), skipped 3, removed 0, unchanged 0,
 /// in 12 s"
-std::string index_result_line(const vector_service::StoreBackfill& store);
+std::string index_result_line(const vector_service::StoreBackfill& store, bool dry_run);
 
 }  // namespace nearlite::cli
