@@ -6,7 +6,9 @@
 
 #include <cerrno>
 
+#include "json.h"
 #include "nearlite/base/error.h"
+#include "nearlite/base/utf8.h"
 
 namespace nearlite::cli {
 namespace {
@@ -18,6 +20,13 @@ std::string trimmed(const std::string& text) {
   const std::size_t begin = text.find_first_not_of(" \t");
   if (begin == std::string::npos) return {};
   return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+std::optional<std::string> text_of_object(const std::string& line) {
+  if (line.empty() || line.front() != '{') return std::nullopt;
+  const Json json = Json::parse(line, nullptr, false);
+  if (!json.is_object() || !json.contains("text") || !json["text"].is_string()) return std::nullopt;
+  return json["text"].get<std::string>();
 }
 
 }  // namespace
@@ -102,6 +111,29 @@ bool LineReader::next(std::string& line) {
   if (!line.empty() && line.back() == '\r') line.pop_back();
   ++line_number_;
   return true;
+}
+
+TextReader::TextReader(const std::string& input)
+    : reader_(input), name_(input == "-" ? "standard input" : input) {}
+
+bool TextReader::next(std::string& text) {
+  if (!reader_.next(text)) return false;
+  if (reader_.line_number() == 1) json_ = text_of_object(text).has_value();
+  if (json_) {
+    auto inner = text_of_object(text);
+    if (!inner) {
+      throw InvalidArgument(place() + " is not a JSON object with \"text\", as the first line is");
+    }
+    text = std::move(*inner);
+  }
+  if (const auto at = find_invalid_utf8(text)) {
+    throw InvalidArgument(place() + " is not valid UTF-8 (byte " + std::to_string(*at) + ")");
+  }
+  return true;
+}
+
+std::string TextReader::place() const {
+  return name_ + ", line " + std::to_string(reader_.line_number());
 }
 
 }  // namespace nearlite::cli

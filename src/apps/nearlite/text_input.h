@@ -42,4 +42,21 @@ class LineReader {
   bool end_ = false;
 };
 
+/// Texts, one per line; lines are JSON objects if the first one is an object with "text".
+class TextReader {
+ public:
+  explicit TextReader(const std::string& input);
+
+  /// False at the end. Throws InvalidArgument for a line that is not such an object where it must
+  /// be one, or not UTF-8.
+  bool next(std::string& text);
+
+ private:
+  std::string place() const;
+
+  LineReader reader_;
+  std::string name_;
+  bool json_ = false;
+};
+
 }  // namespace nearlite::cli

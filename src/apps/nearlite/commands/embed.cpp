@@ -19,7 +19,6 @@
 #include "../text_input.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
-#include "nearlite/base/utf8.h"
 
 namespace nearlite::cli {
 namespace {
@@ -127,44 +126,6 @@ class VectorWriter {
   std::size_t rows_ = 0;
   std::vector<float> rest_;
   std::optional<AtomicFile> file_;
-};
-
-/// Texts, one per line; lines are JSON objects if the first one is an object with "text".
-class TextReader {
- public:
-  explicit TextReader(const std::string& input)
-      : reader_(input), name_(input == "-" ? "standard input" : input) {}
-
-  bool next(std::string& text) {
-    if (!reader_.next(text)) return false;
-    if (reader_.line_number() == 1) json_ = text_of_object(text).has_value();
-    if (json_) {
-      auto inner = text_of_object(text);
-      if (!inner)
-        throw InvalidArgument(place() +
-                              " is not a JSON object with \"text\", as the first line is");
-      text = std::move(*inner);
-    }
-    if (const auto at = find_invalid_utf8(text)) {
-      throw InvalidArgument(place() + " is not valid UTF-8 (byte " + std::to_string(*at) + ")");
-    }
-    return true;
-  }
-
- private:
-  static std::optional<std::string> text_of_object(const std::string& line) {
-    if (line.empty() || line.front() != '{') return std::nullopt;
-    const Json json = Json::parse(line, nullptr, false);
-    if (!json.is_object() || !json.contains("text") || !json["text"].is_string())
-      return std::nullopt;
-    return json["text"].get<std::string>();
-  }
-
-  std::string place() const { return name_ + ", line " + std::to_string(reader_.line_number()); }
-
-  LineReader reader_;
-  std::string name_;
-  bool json_ = false;
 };
 
 /// The first `dimensions` values, scaled to length 1 again: what models trained for it (Matryoshka)

@@ -9,7 +9,6 @@
 #include "../model_choice.h"
 #include "../text_input.h"
 #include "nearlite/base/error.h"
-#include "nearlite/base/utf8.h"
 #include "nearlite/service/model_verification.h"
 
 namespace nearlite::cli {
@@ -174,12 +173,8 @@ int verify(Context& context, const ModelArguments& arguments) {
 int tokenize(Context& context, const ModelArguments& arguments) {
   const auto encoder =
       lazy_encoder(name_of(context, arguments), context.model_places(), context.encoder_options());
-  LineReader reader(arguments.input);
+  TextReader reader(arguments.input);
   for (std::string line; reader.next(line);) {
-    if (const auto at = find_invalid_utf8(line)) {
-      throw InvalidArgument("line " + std::to_string(reader.line_number()) +
-                            " is not valid UTF-8 (byte " + std::to_string(*at) + ")");
-    }
     const TokenizedText text = encoder->tokenize(line);
     context.put_json({{"ids", text.ids}, {"truncated", text.truncated}});
   }
