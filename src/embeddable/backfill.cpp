@@ -1,5 +1,7 @@
 #include "backfill.h"
 
+#include <sqlite3.h>
+
 #include <algorithm>
 
 #include "nearlite/base/error.h"
@@ -12,6 +14,8 @@ namespace {
 constexpr std::size_t kMaxBatch = 10'000;
 constexpr std::size_t kMaxListed = 1000;
 constexpr std::size_t kOrphansPerTransaction = 1000;
+constexpr std::size_t kFindsToJudge = 20;
+constexpr double kSlowFindMs = 1;
 
 std::size_t checked_batch_size(std::size_t size) {
   if (size == 0 || size > kMaxBatch) {
@@ -40,9 +44,10 @@ std::string source_state_of(const std::filesystem::path& database) {
   return state;
 }
 
-Backfill::Backfill(const EmbeddableDBMixin& db, VectorEngine& engine,
+Backfill::Backfill(const EmbeddableDBMixin& db, sqlite3* source, VectorEngine& engine,
                    const BackfillOptions& options)
     : db_(db),
+      source_(source),
       engine_(engine),
       options_(options),
       store_(db.options().store_name),
@@ -63,6 +68,7 @@ BackfillResult Backfill::run() {
   // Before the first row is read: what is written during the run counts as not seen.
   const std::string source_state = source_state_of(engine_.settings().database);
   engine_.read([&](Sidecar& sidecar) { known_models_ = sidecar.models(store_); });
+  version_ = source_version();
   import_original();
   progress_.total = cursor_.count();
   walk();
@@ -111,7 +117,8 @@ void Backfill::walk() {
     if (pending_.size() >= options_.batch_size) flush();
     if (++progress_.done % 1000 == 0) report();
   }
-  while (!pending_.empty()) flush();  // a record whose text changed meanwhile comes back once
+  if (result_.stopped) pending_.clear();  // the next run takes them up
+  while (!pending_.empty()) flush();      // a record whose text changed meanwhile comes back once
 }
 
 void Backfill::look_at(SourceRecord& source) {
@@ -228,7 +235,10 @@ void Backfill::write_pending(std::vector<PendingRecord>& changed) {
   try {
     engine_.write([&](Sidecar& sidecar) {
       lease_->renew(sidecar);
-      for (PendingRecord& record : pending_) write_one(sidecar, record, changed);
+      const bool look_again = must_look_again();
+      for (PendingRecord& record : pending_) {
+        if (!look_again || is_still_true(sidecar, record, changed)) write_one(sidecar, record);
+      }
     });
   } catch (...) {
     result_ = std::move(before);  // the transaction was rolled back whole
@@ -236,37 +246,66 @@ void Backfill::write_pending(std::vector<PendingRecord>& changed) {
   }
 }
 
+/// What changes when anybody commits to the source: data_version counts for other connections,
+/// total_changes for the host's own. Asking sets nothing.
+Backfill::SourceVersion Backfill::source_version() const {
+  if (source_ == nullptr) return {};
+  Statement statement(source_, "PRAGMA data_version");
+  statement.step();
+  return {statement.int64(0), sqlite3_total_changes64(source_)};
+}
+
+/// Whether rows have to be read again before they are written. Always, unless that is slow (a view
+/// that has to be computed for each look-up) and nobody has written to the database since the walk
+/// began.
+bool Backfill::must_look_again() {
+  if (num_finds_ < kFindsToJudge || find_ms_ / static_cast<double>(num_finds_) < kSlowFindMs)
+    return true;
+  source_changed_ = source_changed_ || source_ == nullptr || source_version() != version_;
+  return source_changed_;  // stays so: the cursor reads ahead
+}
+
+std::optional<SourceRecord> Backfill::find(const RecordKey& key) {
+  const Stopwatch watch;
+  auto found = finder_.find(key);
+  find_ms_ += watch.elapsed_ms();
+  ++num_finds_;
+  return found;
+}
+
 /// The fence: the row is read again inside the write transaction, so that the late result of an old
-/// text never replaces a newer one. False if the record was not written.
-bool Backfill::write_one(Sidecar& sidecar, PendingRecord& record,
-                         std::vector<PendingRecord>& changed) {
-  auto now = finder_.find(record.key);
+/// text never replaces a newer one. True if the record is to be written.
+bool Backfill::is_still_true(Sidecar& sidecar, PendingRecord& record,
+                             std::vector<PendingRecord>& changed) {
+  auto now = find(record.key);
   if (!now) {
     if (sidecar.remove_record({store_, record.key.table, record.key.json})) ++result_.removed;
     return false;
   }
   Content content = content_of(db_, now->record);
-  if (content.kind != record.content.kind || content.hash != record.content.hash) {
-    if (record.retried) {
-      ++num_waiting_;
-      count_skip(record.key, "its text changes faster than it can be embedded", false);
-      return false;
-    }
-    PendingRecord again;
-    again.key = record.key;
-    again.kind = now->kind;
-    again.source_id = now->source_id;
-    again.last_updated = last_updated_of(now->record);
-    again.content = std::move(content);
-    again.retried = true;
-    changed.push_back(std::move(again));
+  if (content.kind == record.content.kind && content.hash == record.content.hash) return true;
+  if (record.retried) {
+    ++num_waiting_;
+    count_skip(record.key, "its text changes faster than it can be embedded", false);
     return false;
   }
+  PendingRecord again;
+  again.key = record.key;
+  again.kind = now->kind;
+  again.source_id = now->source_id;
+  again.last_updated = last_updated_of(now->record);
+  again.content = std::move(content);
+  again.retried = true;
+  changed.push_back(std::move(again));
+  return false;
+}
+
+void Backfill::write_one(Sidecar& sidecar, PendingRecord& record) {
   if (record.kept) {
     sidecar.set_governance({store_, record.key.table, record.key.json}, record.decision,
                            embedder_.rules_version());
     ++result_.unchanged;
-    return true;
+    return;
   }
   std::int64_t model_id = 0;
   std::size_t dim = 0;
@@ -295,7 +334,6 @@ bool Backfill::write_one(Sidecar& sidecar, PendingRecord& record,
     case RecordState::kEmpty:
       break;
   }
-  return true;
 }
 
 /// The generation of a record, with its row in the sidecar.
@@ -347,7 +385,8 @@ void Backfill::remove_orphans() {
         std::span(candidates)
             .subspan(begin, std::min(kOrphansPerTransaction, candidates.size() - begin));
     // Looked up once more: a record added while the walk was on was not seen by it.
-    const auto gone = [&](const RecordKey& key) { return !finder_.find(key); };
+    const bool look_again = must_look_again();
+    const auto gone = [&](const RecordKey& key) { return !look_again || !find(key); };
     if (options_.dry_run) {
       result_.removed += static_cast<std::size_t>(std::ranges::count_if(part, gone));
       continue;

@@ -18,7 +18,9 @@ namespace nearlite {
 /// once.
 class Backfill {
  public:
-  Backfill(const EmbeddableDBMixin& db, VectorEngine& engine, const BackfillOptions& options);
+  /// source: the host's handle; null: nothing is known of when the source changes.
+  Backfill(const EmbeddableDBMixin& db, sqlite3* source, VectorEngine& engine,
+           const BackfillOptions& options);
   BackfillResult run();
 
  private:
@@ -40,7 +42,16 @@ class Backfill {
   void take(PendingRecord record);
   void flush();
   void write_pending(std::vector<PendingRecord>& changed);
-  bool write_one(Sidecar& sidecar, PendingRecord& record, std::vector<PendingRecord>& changed);
+  struct SourceVersion {
+    std::int64_t data = 0;
+    std::int64_t own_changes = 0;
+    friend bool operator==(const SourceVersion&, const SourceVersion&) = default;
+  };
+  SourceVersion source_version() const;
+  bool must_look_again();
+  std::optional<SourceRecord> find(const RecordKey& key);
+  bool is_still_true(Sidecar& sidecar, PendingRecord& record, std::vector<PendingRecord>& changed);
+  void write_one(Sidecar& sidecar, PendingRecord& record);
   void price_pending();
   void count_skip(const RecordKey& key, const std::string& reason, bool permanent);
   void remove_orphans();
@@ -48,6 +59,11 @@ class Backfill {
   void report();
 
   const EmbeddableDBMixin& db_;
+  sqlite3* source_;
+  SourceVersion version_;  // before the first row was read
+  bool source_changed_ = false;
+  std::size_t num_finds_ = 0;
+  double find_ms_ = 0;
   VectorEngine& engine_;
   const BackfillOptions& options_;
   const std::string& store_;

@@ -211,7 +211,7 @@ BackfillResult EmbeddableDBMixin::backfill_embeddings(const BackfillOptions& opt
         "the database is inside an open transaction: uncommitted text must not be embedded",
         "commit or roll back first");
   }
-  return Backfill(*this, engine(), options).run();
+  return Backfill(*this, db_, engine(), options).run();
 }
 
 void EmbeddableDBMixin::save_index() { engine().publish(PublishRule::kAlways); }

@@ -186,6 +186,50 @@ TEST_F(NotesTest, ALateResultOfAnOldTextNeverReplacesANewerOne) {
   EXPECT_EQ(*notes.get_vector(1), FakeEncoder::vector_of("new text"));
 }
 
+TEST_F(NotesTest, NoticesWhatAnotherConnectionWroteMeanwhile) {
+  NoteDB notes = open();
+  for (int i = 1; i <= 10; ++i) note(i, "text " + std::to_string(i));
+  Connection other = Connection::open(file("notes.db"), false);
+  bool first = true;
+  encoder_->on_encode = [&] {
+    if (std::exchange(first, false)) {
+      other.execute(
+          "UPDATE note SET body = 'new text' WHERE id = 9; DELETE FROM note WHERE id = 1; "
+          "INSERT INTO note VALUES (11, 'eleven')");
+    }
+  };
+  notes.backfill_embeddings({.batch_size = 4});
+  EXPECT_FALSE(notes.get_vector(1));
+  EXPECT_EQ(*notes.get_vector(9), FakeEncoder::vector_of("new text"));
+  EXPECT_EQ(*notes.get_vector(2), FakeEncoder::vector_of("text 2"));
+}
+
+/// Rows whose look-up by key takes its time, as in a view that is computed anew.
+class SlowNoteDB : public NoteDB {
+ public:
+  using NoteDB::NoteDB;
+  RecordCursor iter_records() const override {
+    return query(
+        "SELECT id, body FROM note WHERE (SELECT count(*) FROM (WITH RECURSIVE n(i) AS "
+        "(VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000 + id - id) SELECT i FROM n)) > "
+        "0",
+        {.kind = "note"});
+  }
+};
+
+TEST_F(NotesTest, ASlowLookUpIsSparedUntilSomebodyWrites) {
+  SlowNoteDB notes(db_.handle(), options());
+  for (int i = 1; i <= 60; ++i) note(i, "text " + std::to_string(i));
+  Connection other = Connection::open(file("notes.db"), false);
+  int calls = 0;
+  encoder_->on_encode = [&] {
+    if (++calls == 2) other.execute("UPDATE note SET body = 'new text' WHERE id = 50");
+  };
+  notes.backfill_embeddings({.batch_size = 30});
+  EXPECT_EQ(*notes.get_vector(50), FakeEncoder::vector_of("new text"));
+  EXPECT_EQ(notes.freshness().fresh, 60U);
+}
+
 TEST_F(NotesTest, ARowDeletedWhileItWasEncodedIsNotStored) {
   NoteDB notes = open();
   note(1, "gone soon");

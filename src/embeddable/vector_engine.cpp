@@ -135,7 +135,7 @@ SearchResult VectorEngine::search(std::span<const float> query, const SearchPara
     if (params.index_only || now.snapshot->size() >= kIndexPaysFrom) {
       const std::lock_guard lock(reading_);
       attach_index_locked();
-      now = loaded_->view;
+      if (loaded_->view.snapshot) now = loaded_->view;
     }
     try {
       return now.snapshot->search(query, params);
