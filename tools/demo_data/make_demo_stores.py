@@ -102,8 +102,8 @@ def script_steps(script: str) -> list[str]:
 def add_workflow(db: sqlite3.Connection, title: str, description: str, steps: list[str], tags: list[str], category: str,
                  kind: str) -> None:
     insert(db, "workflows", {
-        "workflow": ",".join(step.replace(",", " ") for step in steps), "task_sequence": ",".join(
-            step.replace(",", " ").split(" ")[0] for step in steps),
+        "workflow": ",".join(step.replace(",", " ") for step in steps),
+        "task_sequence": ",".join(step.replace(",", " ") for step in steps),
         "title": title, "description": description, "tags": ",".join(tags), "category": category, "type": kind,
         "status": "active", "timestamp": timestamp(time.time()), "source_menace_id": SOURCE,
         "action_chains": "", "argument_strings": "",
@@ -134,7 +134,7 @@ def fill_workflows(db: sqlite3.Connection, packages: list[dict]) -> None:
     for package in packages:  # what the Debian installer offers: a task installs these packages in turn
         if package.get("Section") == "tasks":
             steps = [f"install {name.strip().split(' ')[0]}" for field in ("Depends", "Recommends")
-                     for name in package.get(field, "").split(",") if name.strip()]
+                     for name in package.get(field, "").split(",") if name.strip() and "tasksel" not in name]
             add_workflow(db, package["summary"], package["long"] or package["summary"], steps[:15], ["task", "installer"],
                          "tasks", "installation task")
 
