@@ -384,8 +384,8 @@ TEST(ColumnName, CredentialsAreKnownInEveryWriting) {
         "refreshToken", "client_secret", "salt", "encryptedPassword", "totp"}) {
     EXPECT_EQ(reason_by_name(name), "a credential, by its name") << name;
   }
-  for (const char* name :
-       {"body", "compass", "tokenizer_notes", "passage", "pinned_note", "secretary", "title"}) {
+  for (const char* name : {"body", "compass", "tokenizer_notes", "passage", "pinned_note",
+                           "pass_criteria", "salt_content_note", "digest", "secretary", "title"}) {
     EXPECT_EQ(reason_by_name(name), "") << name;
   }
 }

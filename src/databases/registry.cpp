@@ -74,7 +74,10 @@ struct Registry::Builder {
   std::vector<std::string> taken{};
 
   void add_seed(const SeedStoreKind& kind) {
-    const std::filesystem::path database = registry.folder_ / kind.file;
+    std::filesystem::path database = registry.folder_ / kind.file;
+    if (kind.name == "enhancement") {
+      database = registry.settings_.enhancement_database.value_or(database);
+    }
     registry.entries_.push_back({.name = kind.name,
                                  .class_name = kind.class_name,
                                  .database = database,

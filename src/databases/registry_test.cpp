@@ -83,6 +83,15 @@ TEST_F(RegistryTest, CreateMakesTheFilesOfTheReference) {
   EXPECT_EQ(registry.metrics_path(registry.entry("bot")), folder_ / "metrics.db");
 }
 
+TEST_F(RegistryTest, TheEnhancementDatabaseMayBeElsewhere) {
+  settings_.enhancement_database = folder_ / "elsewhere/e.db";
+  of_folder().create("enhancement");
+  EXPECT_THAT(folder_.files(), ElementsAre("elsewhere/e.db"));
+  EXPECT_TRUE(of_folder().entry("enhancement").exists);
+  EXPECT_EQ(of_folder().open("enhancement")->options().index_path,
+            folder_ / "enhancement_embeddings.ann");
+}
+
 TEST_F(RegistryTest, TheAliasesOfTheReferenceAreUnderstoodInAnyCase) {
   const Registry registry = of_folder();
   const std::vector<std::pair<std::string, std::string>> aliases{{"bots", "bot"},

@@ -179,19 +179,44 @@ bool has_word(const std::string& words, std::initializer_list<std::string_view> 
 
 std::string reason_by_name(std::string_view column) {
   const std::string words = words_of_name(column);
-  if (has_word(
-          words,
-          {"password",   "passwd",      "passphrase", "passwort",   "pwd",         "pass",
-           "secret",     "secrets",     "token",      "tokens",     "apikey",      "api key",
-           "access key", "private key", "secret key", "auth key",   "session key", "encryption key",
-           "credential", "credentials", "salt",       "cookie",     "cookies",     "otp",
-           "totp",       "pin",         "cvv",        "cvc",        "ssn",         "iban",
-           "signature",  "oauth",       "jwt",        "card number"})) {
+  // Words that mean something else inside longer names are taken only when they are the whole name.
+  const bool alone = words == " pass " || words == " pin " || words == " salt " ||
+                     words == " cookie " || words == " signature ";
+  if (alone || has_word(words, {"password",
+                                "passwd",
+                                "passphrase",
+                                "passwort",
+                                "pwd",
+                                "secret",
+                                "secrets",
+                                "token",
+                                "tokens",
+                                "apikey",
+                                "api key",
+                                "access key",
+                                "private key",
+                                "secret key",
+                                "auth key",
+                                "session key",
+                                "encryption key",
+                                "credential",
+                                "credentials",
+                                "password salt",
+                                "cookies",
+                                "otp",
+                                "totp",
+                                "cvv",
+                                "cvc",
+                                "ssn",
+                                "iban",
+                                "oauth",
+                                "jwt",
+                                "card number"})) {
     return "a credential, by its name";
   }
   if (has_word(words, {"id", "ids", "uuid", "guid", "rowid", "pk", "fk", "key"}))
     return "an id, by its name";
-  if (has_word(words, {"hash", "sha1", "sha256", "md5", "checksum", "digest", "etag"})) {
+  if (has_word(words, {"hash", "sha1", "sha256", "md5", "checksum", "etag"})) {
     return "a hash, by its name";
   }
   if (has_word(words, {"email", "mail", "e mail"}) &&

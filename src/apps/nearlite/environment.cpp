@@ -18,6 +18,7 @@ Environment Environment::read() {
   Environment environment;
   environment.data_dir = variable("NEARLITE_DATA_DIR");
   environment.model = variable("NEARLITE_MODEL");
+  environment.enhancement_database = variable("ENHANCEMENT_DB_PATH");
   environment.color = !variable("NO_COLOR") && variable("TERM").value_or("dumb") != "dumb";
   return environment;
 }

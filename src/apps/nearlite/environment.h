@@ -9,9 +9,10 @@ namespace nearlite::cli {
 /// (ModelPlaces::from_environment() reads the variables of the model caches when it is called from
 /// context.cpp).
 struct Environment {
-  std::optional<std::string> data_dir;  // NEARLITE_DATA_DIR
-  std::optional<std::string> model;     // NEARLITE_MODEL
-  bool color = true;                    // not NO_COLOR, not TERM=dumb
+  std::optional<std::string> data_dir;              // NEARLITE_DATA_DIR
+  std::optional<std::string> model;                 // NEARLITE_MODEL
+  std::optional<std::string> enhancement_database;  // ENHANCEMENT_DB_PATH
+  bool color = true;                                // not NO_COLOR, not TERM=dumb
 
   static Environment read();
 };

@@ -153,6 +153,9 @@ StoreSettings store_settings(const Context& context, std::optional<Backend> back
   settings.default_model = context.environment.model.value_or("");
   settings.places = context.model_places();
   settings.encoder = context.encoder_options();
+  if (context.environment.enhancement_database) {
+    settings.enhancement_database = *context.environment.enhancement_database;
+  }
   return settings;
 }
 

@@ -16,6 +16,8 @@ struct StoreSettings {
   std::optional<Backend> backend{};
   std::optional<std::string> model_name{};
   std::string default_model{};  // of stores whose configuration names none; empty: the library's
+  std::optional<std::filesystem::path>
+      enhancement_database{};  // ENHANCEMENT_DB_PATH; else enhancements.db in the data folder
   ModelPlaces places = ModelPlaces::standard();
   EncoderOptions encoder{};
   std::shared_ptr<const TextEncoder>
