@@ -211,7 +211,7 @@ class SlowNoteDB : public NoteDB {
   RecordCursor iter_records() const override {
     return query(
         "SELECT id, body FROM note WHERE (SELECT count(*) FROM (WITH RECURSIVE n(i) AS "
-        "(VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000 + id - id) SELECT i FROM n)) > "
+        "(VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 8000 + id - id) SELECT i FROM n)) > "
         "0",
         {.kind = "note"});
   }
@@ -219,15 +219,15 @@ class SlowNoteDB : public NoteDB {
 
 TEST_F(NotesTest, ASlowLookUpIsSparedUntilSomebodyWrites) {
   SlowNoteDB notes(db_.handle(), options());
-  for (int i = 1; i <= 60; ++i) note(i, "text " + std::to_string(i));
+  for (int i = 1; i <= 40; ++i) note(i, "text " + std::to_string(i));
   Connection other = Connection::open(file("notes.db"), false);
   int calls = 0;
   encoder_->on_encode = [&] {
-    if (++calls == 2) other.execute("UPDATE note SET body = 'new text' WHERE id = 50");
+    if (++calls == 2) other.execute("UPDATE note SET body = 'new text' WHERE id = 38");
   };
-  notes.backfill_embeddings({.batch_size = 30});
-  EXPECT_EQ(*notes.get_vector(50), FakeEncoder::vector_of("new text"));
-  EXPECT_EQ(notes.freshness().fresh, 60U);
+  notes.backfill_embeddings({.batch_size = 25});
+  EXPECT_EQ(*notes.get_vector(38), FakeEncoder::vector_of("new text"));
+  EXPECT_EQ(notes.freshness().fresh, 40U);
 }
 
 TEST_F(NotesTest, ARowDeletedWhileItWasEncodedIsNotStored) {
@@ -590,7 +590,9 @@ TEST_F(NotesTest, ALateAddOfAnOldTextNeverReplacesANewerOne) {
 }
 
 TEST_F(NotesTest, ALargeStoreKeepsItsIndexUntilMoreThanATenthChanged) {
-  NoteDB notes = open();
+  EmbeddableOptions flat = options();
+  flat.backend = Backend::kFlat;
+  NoteDB notes(db_.handle(), flat);
   db_.execute(
       "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20100) "
       "INSERT INTO note SELECT i, 'green ' || i FROM n");
