@@ -220,6 +220,7 @@ void Backfill::flush() {
     price_pending();
     return;
   }
+  reuse_vectors();
   embedder_.embed(pending_);
   std::vector<PendingRecord> changed;
   const Stopwatch storing;
@@ -228,6 +229,19 @@ void Backfill::flush() {
   pending_.clear();
   for (PendingRecord& record : changed) take(std::move(record));
   report();
+}
+
+/// A text that is stored already, under whatever key, needs no model: keys change when VACUUM
+/// numbers rows anew.
+void Backfill::reuse_vectors() {
+  engine_.read([&](Sidecar& sidecar) {
+    for (PendingRecord& record : pending_) {
+      if (record.content.kind != Content::Kind::kText || record.only_rules) continue;
+      const std::int64_t model = model_for(record.content).id;
+      if (model != 0)
+        record.same_text = sidecar.passages_of_text(store_, record.content.hash, model);
+    }
+  });
 }
 
 void Backfill::write_pending(std::vector<PendingRecord>& changed) {

@@ -41,6 +41,7 @@ class Backfill {
   std::optional<StoredRecord> stored_record(const RecordKey& key);
   void take(PendingRecord record);
   void flush();
+  void reuse_vectors();
   void write_pending(std::vector<PendingRecord>& changed);
   struct SourceVersion {
     std::int64_t data = 0;

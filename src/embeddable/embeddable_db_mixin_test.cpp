@@ -204,6 +204,30 @@ TEST_F(NotesTest, NoticesWhatAnotherConnectionWroteMeanwhile) {
   EXPECT_EQ(*notes.get_vector(2), FakeEncoder::vector_of("text 2"));
 }
 
+TEST_F(NotesTest, RowsThatWereNumberedAnewKeepTheirVectorsWithoutTheModel) {
+  db_.execute("CREATE TABLE bare(body)");
+  class BareDB : public NoteDB {
+   public:
+    using NoteDB::NoteDB;
+    RecordCursor iter_records() const override {
+      return query("SELECT rowid, body FROM bare", {.kind = "note"});
+    }
+  };
+  for (int i = 1; i <= 30; ++i)
+    db_.execute("INSERT INTO bare VALUES ('text " + std::to_string(i) + "')");
+  BareDB notes(db_.handle(), options());
+  notes.backfill_embeddings({.batch_size = 7});
+  encoder_->documents_encoded = 0;
+  db_.execute("DELETE FROM bare WHERE rowid IN (3, 4, 11)");
+  db_.execute("VACUUM");
+  const BackfillResult result = notes.backfill_embeddings({.batch_size = 7});
+  EXPECT_EQ(encoder_->documents_encoded, 0U);
+  EXPECT_EQ(result.removed, 3U);
+  EXPECT_EQ(*notes.get_vector(3), FakeEncoder::vector_of("text 5"));
+  EXPECT_EQ(notes.freshness().fresh, 27U);
+  EXPECT_THAT(found(notes, "text 30", 1), ElementsAre("27"));
+}
+
 /// Rows whose look-up by key takes its time, as in a view that is computed anew.
 class SlowNoteDB : public NoteDB {
  public:

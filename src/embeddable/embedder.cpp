@@ -49,6 +49,13 @@ void Embedder::embed(std::span<PendingRecord> records) {
     if (record.state != RecordState::kEmbedded) continue;
     record.kept = record.only_rules && record.governed_text == record.stored_governed_text;
     if (record.kept) continue;
+    if (record.same_text && record.same_text->governed_text == record.governed_text) {
+      for (const auto& passage : record.same_text->passages) {
+        record.passages.push_back({passage.text_begin, passage.text_end});
+      }
+      record.vectors = std::move(record.same_text->vectors);
+      continue;
+    }
     if (record.content.kind == Content::Kind::kVector) {
       record.passages = {{0, 0}};
       record.vectors = record.content.vector;

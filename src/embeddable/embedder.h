@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,7 +29,10 @@ struct PendingRecord {
   // Only the rules changed since it was embedded: if they decide as before, the vector stays.
   bool only_rules = false;
   std::string stored_governed_text;
-  bool kept = false;     // set by Embedder::embed
+  bool kept = false;  // set by Embedder::embed
+  // Vectors of another record with the same text (its key may have changed): used if governance
+  // decides as it did there.
+  std::optional<StoredPassages> same_text;
   bool retried = false;  // its text had changed when it was to be written
 };
 

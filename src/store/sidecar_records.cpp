@@ -301,6 +301,38 @@ std::optional<std::vector<float>> Sidecar::vector_of(const SourceKey& key, std::
   return values;
 }
 
+std::optional<StoredPassages> Sidecar::passages_of_text(std::string_view store,
+                                                        std::uint64_t text_hash,
+                                                        std::int64_t model) {
+  Prepared row = state_->sql(
+      "SELECT record.id, source_table, record_key, governed_text, passage, text_begin, text_end, "
+      "checksum, identity, vector.vector FROM record CROSS JOIN vector ON vector.record = "
+      "record.id "
+      "CROSS JOIN model ON model.id = record.model WHERE record.store = ?1 AND record.text_hash = "
+      "?2 "
+      "AND record.model = ?3 AND state = 'embedded' ORDER BY record.id, passage");
+  row->bind(1, store).bind(2, static_cast<std::int64_t>(text_hash)).bind(3, model);
+  std::optional<StoredPassages> stored;
+  std::int64_t record = 0;
+  std::vector<float> values;
+  while (row->step()) {
+    if (stored && row->int64(0) != record) break;
+    const auto blob = row->blob(9);
+    if (static_cast<std::uint64_t>(row->int64(7)) !=
+        vector_checksum({store, row->text(1), row->text(2)}, row->int64(4), row->text(8), blob)) {
+      return std::nullopt;
+    }
+    if (!stored) stored.emplace();
+    record = row->int64(0);
+    stored->governed_text = row->text(3);
+    stored->passages.push_back(
+        {static_cast<std::size_t>(row->int64(5)), static_cast<std::size_t>(row->int64(6))});
+    copy_vector(blob, values);
+    stored->vectors.insert(stored->vectors.end(), values.begin(), values.end());
+  }
+  return stored;
+}
+
 std::vector<std::int64_t> Sidecar::slots_of(const SourceKey& key) {
   Prepared row = state_->sql(
       "SELECT vector.slot FROM record CROSS JOIN vector ON vector.record = record.id WHERE "

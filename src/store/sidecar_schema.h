@@ -19,7 +19,7 @@ CREATE TABLE record(
   reason TEXT NOT NULL, decision TEXT NOT NULL, rules_version TEXT NOT NULL, written_at TEXT NOT NULL,
   governed_text TEXT,
   UNIQUE(store, source_table, record_key, model));
-CREATE INDEX record_by_state ON record(store, state);
+CREATE INDEX record_by_text ON record(store, text_hash);
 CREATE TABLE vector(
   slot INTEGER PRIMARY KEY AUTOINCREMENT, record INTEGER NOT NULL REFERENCES record(id), passage INTEGER NOT NULL,
   text_begin INTEGER NOT NULL, text_end INTEGER NOT NULL, text_hash INTEGER NOT NULL, created_at TEXT NOT NULL,

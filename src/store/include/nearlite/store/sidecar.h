@@ -73,6 +73,17 @@ struct RecordWrite {
   std::vector<PassageWrite> passages{};
 };
 
+/// The vectors of one text, to be used again for another record with the same text.
+struct StoredPassages {
+  struct Passage {
+    std::size_t text_begin = 0;
+    std::size_t text_end = 0;
+  };
+  std::string governed_text{};
+  std::vector<Passage> passages{};
+  std::vector<float> vectors{};  // [passages.size(), dim]
+};
+
 /// One stored vector while it is scanned; valid during the callback.
 struct VectorRow {
   std::int64_t slot = 0;
@@ -188,6 +199,9 @@ class Sidecar {
   std::vector<std::int64_t> slots_of(const SourceKey& key);
   /// Throws CorruptData if the checksum does not fit.
   std::optional<std::vector<float>> vector_of(const SourceKey& key, std::size_t passage = 0);
+  /// The vectors of any embedded record of the store with this text and model, if all are intact.
+  std::optional<StoredPassages> passages_of_text(std::string_view store, std::uint64_t text_hash,
+                                                 std::int64_t model);
   void mark_damaged(std::span<const std::int64_t> slots);
   std::int64_t last_slot();
 
