@@ -144,7 +144,7 @@ struct CharacterMap::Builder {
 std::u32string hangul_letters(char32_t syllable) {
   const char32_t index = syllable - unicode::kFirstHangul;
   std::u32string letters{0x1100 + index / 588, 0x1161 + index % 588 / 28};
-  if (index % 28 != 0) letters += 0x11A7 + index % 28;
+  if (index % 28 != 0) letters.push_back(0x11A7 + index % 28);
   return letters;
 }
 

@@ -1,5 +1,7 @@
 #include "vocabulary.h"
 
+#include <algorithm>
+
 namespace nearlite {
 namespace {
 
@@ -25,7 +27,7 @@ Vocabulary::Vocabulary(const std::vector<VocabularyEntry>& entries, std::string_
     }
     if (!fits_short_word(token)) continue;
     char bytes[ShortWord::kMaxBytes] = {};
-    std::memcpy(bytes, token.data(), token.size());
+    std::copy(token.begin(), token.end(), bytes);
     const ShortWord word = ShortWord::of(bytes, token.size());
     std::size_t slot = hash(word) & slot_mask_;
     while (slots_[slot].id >= 0) slot = (slot + 1) & slot_mask_;

@@ -54,10 +54,10 @@ class WordPieceTokenizer final : public Tokenizer {
         normalized_added_(normalized_matcher(definition.added_tokens, raw_words_.characters())),
         normalized_words_(NormalizerOptions{}, vocabulary_, normalized_added_,
                           definition.max_word_characters) {
-    std::int32_t largest_id = -1;
+    std::int32_t largest_id = 0;  // there is an unknown token at least
     for (const auto& entry : definition.vocabulary) largest_id = std::max(largest_id, entry.id);
     for (const auto& token : definition.added_tokens) largest_id = std::max(largest_id, token.id);
-    vocabulary_size_ = static_cast<std::size_t>(largest_id + 1);
+    vocabulary_size_ = static_cast<std::size_t>(largest_id) + 1;
   }
 
   TokenizedText tokenize(std::string_view text, std::size_t max_tokens) const override {

@@ -22,8 +22,8 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   /// The ids of `text`, cut so that at most `max_tokens` remain, special tokens included. Stops reading early once
-  /// that many are known. `text` must be valid UTF-8. Throws InvalidArgument if it is not, or if max_tokens leaves no
-  /// room beside the special tokens.
+  /// that many are known. `text` must be valid UTF-8. Throws InvalidArgument if what was read of it is not, or if
+  /// max_tokens leaves no room beside the special tokens.
   virtual TokenizedText tokenize(std::string_view text, std::size_t max_tokens) const = 0;
 
   /// Tokens of `text` without special tokens, counting at most up to `limit` (then `limit` is returned).
@@ -31,6 +31,7 @@ class Tokenizer {
 
   /// Tokens that tokenize() adds to every text.
   virtual std::size_t num_special_tokens() const noexcept = 0;
+  /// One more than the largest id: the rows that an embedding table needs.
   virtual std::size_t vocabulary_size() const noexcept = 0;
 };
 
