@@ -355,15 +355,15 @@ class TokenizerJson {
 
   void append_special(const Json& processor, const std::string& name,
                       std::vector<std::int32_t>& ids) const {
-    const std::string where = "post_processor.special_tokens";
-    const Json& token =
-        member(member(processor, "special_tokens", "post_processor"), name.c_str(), where);
-    const Json& list = member(token, "ids", where + "." + name);
+    const Json& tokens = member(processor, "special_tokens", "post_processor");
+    const std::string where = "post_processor.special_tokens." + name;
+    const Json& list =
+        member(member(tokens, name.c_str(), "post_processor.special_tokens"), "ids", where);
     if (!list.is_array() || list.empty() || list.size() > kMaxSpecialIds) {
-      fail(where + "." + name + ".ids is " + shown(list) + ", an array of 1 to " +
+      fail(where + ".ids is " + shown(list) + ", an array of 1 to " +
            std::to_string(kMaxSpecialIds) + " ids was expected");
     }
-    for (const Json& id : list) ids.push_back(known_id(id, where + "." + name));
+    for (const Json& id : list) ids.push_back(known_id(id, where));
     if (ids.size() > kMaxSpecialIds)
       fail("post_processor.single adds more than " + std::to_string(kMaxSpecialIds) + " tokens");
   }

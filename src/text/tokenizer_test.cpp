@@ -369,6 +369,7 @@ TEST(Threads, ShareOneTokenizer) {
   const auto tokenizer = SmallTokenizer({"?", "a", "é", "中", "##a"}).loaded();
   const TokenizedText expected = tokenizer->tokenize("aa é 中 aaa", kPlenty);
   std::vector<std::jthread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int round = 0; round < 1000; ++round) {
