@@ -144,7 +144,7 @@ std::vector<TextRange> matching_words(std::string_view text, std::string_view qu
 }
 
 std::string make_snippet(std::string_view text, std::string_view question, std::size_t max_bytes) {
-  const std::string line = on_one_line(text);
+  std::string line = on_one_line(text);
   if (line.size() <= max_bytes) return line;
   const auto pieces = pieces_of(line);
   const auto stems = stems_of(question);
