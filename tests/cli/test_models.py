@@ -5,12 +5,11 @@ import json
 import math
 import os
 import pathlib
-import pwd
 import shutil
 import subprocess
 import unittest
 
-from program import ProgramTest
+from program import BINARY, ProgramTest
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -134,9 +133,13 @@ class MissingModel(ProgramTest):
 
     def test_search_and_backfill_without_the_model(self):
         self.make_notes()
-        real = {"HOME": pwd.getpwuid(os.getuid()).pw_dir, "NEARLITE_MODEL": os.environ.get("NEARLITE_TEST_MODEL")}
-        self.succeed("index", "app.db", "--yes", env=real)
-        self.fail_with(3, "search", "app.db", "soup", env={"NEARLITE_MODEL": str(self.folder / "gone")} if real["NEARLITE_MODEL"] else None)
+        found = super().environment()
+        model = subprocess.run([BINARY, "model", "path"], env=found, capture_output=True, text=True, check=True).stdout.strip()
+        shutil.copytree(model, self.folder / "model")
+        self.succeed("index", "app.db", "--yes", "--model", self.folder / "model")
+        shutil.rmtree(self.folder / "model")
+        self.assertIn(str(self.folder / "model"), self.fail_with(3, "search", "app.db", "soup"))
+        self.fail_with(3, "backfill", "app.db")
 
 
 if __name__ == "__main__":
