@@ -285,4 +285,13 @@ TableKey key_of(const Connection& db, const TableSchema& table,
   return key;
 }
 
+std::string known_column(const TableSchema& table, const std::string& name) {
+  if (const ColumnSchema* column = table.column(name)) return column->name;
+  const std::vector<std::string> names = table.column_names();
+  const auto near = nearest_name(name, names);
+  throw NotFound("\"" + table.name + "\" has no column \"" + name + "\"" +
+                 (near ? "; did you mean \"" + *near + "\"?" : ".") +
+                 " Its columns: " + join_names(names));
+}
+
 }  // namespace nearlite

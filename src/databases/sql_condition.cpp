@@ -182,15 +182,6 @@ std::string select_list(const TableSchema& table, const std::vector<std::string>
   return list;
 }
 
-std::string known_column(const TableSchema& table, const std::string& name) {
-  if (const ColumnSchema* column = table.column(name)) return column->name;
-  const std::vector<std::string> names = table.column_names();
-  const auto near = nearest_name(name, names);
-  throw NotFound("\"" + table.name + "\" has no column \"" + name + "\"" +
-                 (near ? "; did you mean \"" + *near + "\"?" : ".") +
-                 " Its columns: " + join_names(names));
-}
-
 void check_condition(const Connection& db, const TableSchema& table, const std::string& where) {
   prepare_condition(db, table, "1", where);
 }

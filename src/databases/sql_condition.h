@@ -20,9 +20,6 @@ void check_condition(const Connection& db, const TableSchema& table, const std::
 /// stays bare, since in quotes it could be taken for a string.
 std::string select_list(const TableSchema& table, const std::vector<std::string>& columns);
 
-/// `name` as the database spells it. Throws NotFound with the nearest column and the list.
-std::string known_column(const TableSchema& table, const std::string& name);
-
 /// Where to look for the keys of rows that a condition selects.
 struct ConditionSource {
   TableSchema table;

@@ -165,6 +165,17 @@ class Backfill(ProgramTest):
         self.assertEqual((rest["embedded"], rest["unchanged"]), (600 - kept, kept))
         self.assertEqual(self.run_program("check", "--db", "notes").code, 0)
 
+    def test_a_signal_before_any_work_is_an_exit_code_too(self):
+        self.make_notes()
+        self.succeed("index", "app.db", "--yes")
+        for sent, code in [(signal.SIGINT, 130), (signal.SIGTERM, 143)]:
+            process = self.start("search", "app.db", "-", stdin=subprocess.PIPE)
+            status = pathlib.Path(f"/proc/{process.pid}/status")
+            self.wait_until(lambda: "nearlite" in status.read_text() and "S (sleeping)" in status.read_text(), process)
+            process.send_signal(sent)
+            process.communicate(timeout=20)
+            self.assertEqual(process.returncode, code)
+
     def test_a_second_ctrl_c_ends_at_once(self):
         self.make_many(600)
         process = self.start("backfill", "--db", "notes", "--batch-size", "300")

@@ -223,6 +223,10 @@ class IndexAndSearch(ProgramTest):
     def test_a_file_that_was_never_indexed(self):
         self.make_notes()
         self.assertIn("nearlite index", self.fail_with(3, "search", "app.db", "soup"))
+        self.make_notes("recorded.db")
+        self.succeed("index", "recorded.db", "--table", "note:title")
+        self.assertIn("body", self.fail_with(3, "index", "recorded.db", "--table", "note:boby"))
+        self.fail_with(2, "index", "recorded.db", "--table", "note:body")
         self.assertIn("nosuch.db", self.fail_with(3, "index", "nosuch.db"))
         (self.folder / "text.db").write_text("no database at all, just some text " * 50)
         self.fail_with(3, "index", "text.db", "--yes")

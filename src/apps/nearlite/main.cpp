@@ -59,6 +59,7 @@ int run(Context& context, int argc, char** argv) {
 
 int main(int argc, char** argv) {
   occupy_standard_descriptors();
+  end_on_signals();
   std::signal(
       SIGPIPE,
       SIG_IGN);  // a closed pipe is noticed at the write, and files of ours are closed properly

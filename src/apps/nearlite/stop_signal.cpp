@@ -28,20 +28,25 @@ extern "C" void on_signal(int signal) {
   errno = error;
 }
 
-void handle(int signal, bool install) {
+extern "C" void end_at_once(int signal) { _exit(128 + signal); }
+
+void handle(int signal, void (*handler)(int)) {
   struct sigaction now {};
   sigaction(signal, nullptr, &now);
-  if (install && now.sa_handler == SIG_IGN)
-    return;  // started with nohup or in the background: stays ignored
-  if (!install && now.sa_handler != &on_signal) return;
+  if (now.sa_handler == SIG_IGN) return;  // started with nohup or in the background: stays ignored
   struct sigaction action {};
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
-  action.sa_handler = install ? &on_signal : SIG_DFL;
+  action.sa_handler = handler;
   sigaction(signal, &action, nullptr);
 }
 
 }  // namespace
+
+void end_on_signals() {
+  handle(SIGINT, &end_at_once);
+  handle(SIGTERM, &end_at_once);
+}
 
 StopOnSignal::StopOnSignal() {
   std::array<int, 2> ends{};
@@ -56,13 +61,13 @@ StopOnSignal::StopOnSignal() {
       source_.request_stop();
     }
   });
-  handle(SIGINT, true);
-  handle(SIGTERM, true);
+  handle(SIGINT, &on_signal);
+  handle(SIGTERM, &on_signal);
 }
 
 StopOnSignal::~StopOnSignal() {
-  handle(SIGINT, false);
-  handle(SIGTERM, false);
+  handle(SIGINT, &end_at_once);
+  handle(SIGTERM, &end_at_once);
   [[maybe_unused]] const ssize_t written = write(pipe_to_watcher, "q", 1);
   watcher_.join();
   close(pipe_to_watcher);

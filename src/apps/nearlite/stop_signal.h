@@ -11,6 +11,10 @@ struct Interrupted {
   int exit_code;
 };
 
+/// From now on Ctrl-C and SIGTERM end the program at once with 130 and 143, as exit codes of its
+/// own.
+void end_on_signals();
+
 /// While it lives, the first Ctrl-C or SIGTERM requests a stop (the running batch is finished) and
 /// the second ends the program at once. Outside of it both end the program at once. One object at a
 /// time.

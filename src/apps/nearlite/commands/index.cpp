@@ -14,6 +14,7 @@
 #include "nearlite/base/utf8.h"
 #include "nearlite/databases/config.h"
 #include "nearlite/databases/proposal.h"
+#include "nearlite/databases/schema.h"
 #include "nearlite/databases/sidecar_folder.h"
 #include "nearlite/databases/table_store.h"
 
@@ -101,6 +102,8 @@ Proposal new_tables(const IndexArguments& arguments, const Target& target) {
     const TableConfig* known = recorded_table(target, asked.first);
     if (known == nullptr) return false;
     if (!asked.second.empty() && asked.second != known->text) {
+      const TableSchema schema = read_table(Connection::open_source(target.database), known->table);
+      for (const std::string& column : asked.second) known_column(schema, column);
       throw InvalidArgument(
           "table " + known->table + " is recorded with the columns " + join_names(known->text),
           "change text in [store." + known->name + "] of " +

@@ -46,6 +46,9 @@ std::vector<TableSchema> read_schema(const Connection& db);
 /// missing (module, collation); InvalidArgument for sqlite_* and shadow tables.
 TableSchema read_table(const Connection& db, const std::string& table);
 
+/// A column `name` as the database spells it. Throws NotFound with the nearest column and the list.
+std::string known_column(const TableSchema& table, const std::string& name);
+
 /// What identifies each row of a table: the columns asked for, or else the primary key, or else the
 /// rowid; for a view a column that holds unique, not NULL values in its first 1,000 rows and is
 /// named like an id.
