@@ -133,7 +133,7 @@ void bench_index(const Inputs& in) {
     const auto file = in.work / ("vectors." + name);
     const Stopwatch watch;
     const BackendFile made = build_backend_file(backend, rows, file);
-    report("build " + name, "nearlite", shape, watch.elapsed_ms(), "ms", "less");
+    report("build and write " + name, "nearlite", shape, watch.elapsed_ms(), "ms", "less");
     measure(*open_backend_file(backend, file, in.dim, ids, made.calibration_json), name + " search",
             "nearlite " + name);
   }
@@ -162,7 +162,8 @@ void insert_texts(sqlite3* db, const std::vector<std::string>& texts, std::size_
   sqlite3_prepare_v2(db, "INSERT INTO note(id, body) VALUES(?1, ?2)", -1, &insert, nullptr);
   run_sql(db, "BEGIN");
   for (std::size_t i = first; i < first + count; ++i) {
-    const std::string& text = texts[i % texts.size()];
+    // Each text its own: one that is stored already would not be encoded again.
+    const std::string text = std::to_string(i) + ": " + texts[i % texts.size()];
     sqlite3_bind_int64(insert, 1, static_cast<sqlite3_int64>(i + 1));
     sqlite3_bind_text(insert, 2, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
     sqlite3_step(insert);
