@@ -153,18 +153,18 @@ def bench_store(model, texts, vectors, work):
             with db:
                 db.executemany("INSERT INTO v(rowid, e) VALUES(?, ?)", ((start + i, row.tobytes()) for i, row in enumerate(got)))
 
-    for held, task, shape in ((0, "whole backfill", f"3000 descriptions, {threads} threads"),
-                              (3000, "batch add", f"3000 to a store of 3000, {threads} threads")):
+    for held, task, shape in ((0, "whole backfill", f"1500 descriptions, {threads} threads"),
+                              (1500, "batch add", f"1500 to a store of 1500, {threads} threads")):
         started = time.perf_counter()
-        add(held, 3000)
-        report(task, who, shape, 3000 / (time.perf_counter() - started), "records/s", "more")
+        add(held, 1500)
+        report(task, who, shape, 1500 / (time.perf_counter() - started), "records/s", "more")
 
         def one(i):
             got, _ = encoder.encode([f"short note number {held + i}"])
             with db:
                 db.execute("INSERT INTO v(rowid, e) VALUES(?, ?)", (100000 + held + i, got[0].tobytes()))
 
-        report("single add", who, f"to a store of {held + 3000}", median(one, 50) * 1e3, "ms", "less")
+        report("single add", who, f"to a store of {held + 1500}", median(one, 50) * 1e3, "ms", "less")
 
 
 def main():

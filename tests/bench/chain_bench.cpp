@@ -188,7 +188,7 @@ void bench_store(const Inputs& in) {
   run_sql(db, "CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT)");
   {
     BenchDB store(db, {.index_path = in.work / "notes.index", .encoder = encoder});
-    const std::size_t rows = 3000;
+    const std::size_t rows = 1500;
     insert_texts(db, in.texts, 0, rows);
     const std::string threads = ", " + std::to_string(available_cpus()) + " threads";
     const double whole = backfill_ms(store);
