@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 struct StoreCommandArguments {
   std::vector<std::string> files;
   std::string sidecar;
-  std::string name;                // of add and set
+  std::string name;  // of add and set
   std::vector<std::string> names;
   std::vector<std::string> settings;  // KEY=VALUE
   bool all = false;

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Everything of nearlite: the core, the six databases and declared tables, retrieval and the facades.
-/// Link to nearlite::service.
+/// Everything of nearlite: the core, the six databases and declared tables, retrieval and the
+/// facades. Link to nearlite::service.
 #include "nearlite/core.h"
 #include "nearlite/databases/bot_db.h"
 #include "nearlite/databases/config.h"

@@ -37,8 +37,8 @@ struct Calibration {
 /// An index whose cost a planner can ask for before it searches.
 class CostedIndex : public VectorIndex {
  public:
-  /// What such a query costs, in microseconds of one thread; nothing if the index cannot promise the
-  /// recall or an exact scan is as good.
+  /// What such a query costs, in microseconds of one thread; nothing if the index cannot promise
+  /// the recall or an exact scan is as good.
   virtual std::optional<double> estimated_us(const SearchParams& params) const = 0;
 };
 

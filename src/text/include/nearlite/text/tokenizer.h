@@ -21,12 +21,13 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// The ids of `text`, cut so that at most `max_tokens` remain, special tokens included. Stops reading early once
-  /// that many are known. `text` must be valid UTF-8. Throws InvalidArgument if what was read of it is not, or if
-  /// max_tokens leaves no room beside the special tokens.
+  /// The ids of `text`, cut so that at most `max_tokens` remain, special tokens included. Stops
+  /// reading early once that many are known. `text` must be valid UTF-8. Throws InvalidArgument if
+  /// what was read of it is not, or if max_tokens leaves no room beside the special tokens.
   virtual TokenizedText tokenize(std::string_view text, std::size_t max_tokens) const = 0;
 
-  /// Tokens of `text` without special tokens, counting at most up to `limit` (then `limit` is returned).
+  /// Tokens of `text` without special tokens, counting at most up to `limit` (then `limit` is
+  /// returned).
   virtual std::size_t count(std::string_view text, std::size_t limit) const = 0;
 
   /// Tokens that tokenize() adds to every text.
@@ -36,16 +37,19 @@ class Tokenizer {
 };
 
 struct TokenizerOptions {
-  bool lower_case = false;  // sentence_bert_config.json "do_lower_case": lower-case before anything else
+  bool lower_case =
+      false;  // sentence_bert_config.json "do_lower_case": lower-case before anything else
 };
 
-/// Reads a tokenizer.json. Its "truncation" and "padding" blocks are ignored: the sentence-transformers configuration
-/// decides (all-MiniLM-L6-v2 carries 128 there while the model reads 256).
-/// Throws NotFound, or CorruptData that names the component that is unknown or the value that is wrong.
+/// Reads a tokenizer.json. Its "truncation" and "padding" blocks are ignored: the
+/// sentence-transformers configuration decides (all-MiniLM-L6-v2 carries 128 there while the model
+/// reads 256). Throws NotFound, or CorruptData that names the component that is unknown or the
+/// value that is wrong.
 std::unique_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& tokenizer_json,
                                                 const TokenizerOptions& options = {});
 
 /// WordPiece from a vocab.txt, for folders without tokenizer.json.
-std::unique_ptr<const Tokenizer> load_vocab_tokenizer(const std::filesystem::path& vocab_txt, bool lower_case);
+std::unique_ptr<const Tokenizer> load_vocab_tokenizer(const std::filesystem::path& vocab_txt,
+                                                      bool lower_case);
 
 }  // namespace nearlite
