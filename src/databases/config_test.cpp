@@ -29,7 +29,7 @@ class ConfigTest : public testing::Test {
   }
   Config read(const std::string& text) { return read_config(folder_.write("nearlite.toml", text)); }
 
-  TemporaryFolder folder_;
+  DatabaseFolder folder_;
 };
 
 const std::string kPackages = R"([store.packages]                     # any table or view

@@ -59,7 +59,7 @@ class ProposalTest : public testing::Test {
     return "(not left out)";
   }
 
-  TemporaryFolder folder_;
+  DatabaseFolder folder_;
 };
 
 std::string quoted(const std::string& text) { return "'" + text + "'"; }

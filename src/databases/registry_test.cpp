@@ -53,7 +53,7 @@ class RegistryTest : public testing::Test {
     return names;
   }
 
-  TemporaryFolder folder_;
+  DatabaseFolder folder_;
   StoreSettings settings_{.shared_encoder = std::make_shared<WordCountEncoder>()};
 };
 

@@ -37,7 +37,7 @@ class SeedFixture {
   }
 
   Backend backend_ = Backend::kFlat;
-  TemporaryFolder folder_;
+  DatabaseFolder folder_;
   std::shared_ptr<const TextEncoder> encoder_ = std::make_shared<WordCountEncoder>();
 };
 

@@ -59,7 +59,7 @@ class TableStoreTest : public testing::Test {
     return {};
   }
 
-  TemporaryFolder folder_;
+  DatabaseFolder folder_;
   std::shared_ptr<const TextEncoder> encoder_ = std::make_shared<WordCountEncoder>();
 };
 

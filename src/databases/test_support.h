@@ -17,46 +17,33 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
 #include "nearlite/databases/store.h"
+#include "nearlite_test/temporary_folder.h"
 
 namespace nearlite {
 
-/// A folder that is gone after the test.
-class TemporaryFolder {
+/// A temporary folder that makes files and databases.
+class DatabaseFolder : public TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "nearlite-databases-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
   std::filesystem::path write(const std::string& name, const std::string& text) const {
-    std::ofstream(path_ / name, std::ios::binary) << text;
-    return path_ / name;
+    std::ofstream(path() / name, std::ios::binary) << text;
+    return path() / name;
   }
   std::filesystem::path database(const std::string& name, const std::string& sql) const {
-    Connection db = Connection::open(path_ / name, true);
+    Connection db = Connection::open(path() / name, true);
     db.execute("PRAGMA synchronous = OFF");  // what is lost with the power is no loss here
     db.execute(sql);
-    return path_ / name;
+    return path() / name;
   }
   /// All files below, relative, sorted.
   std::vector<std::string> files() const {
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(path_)) {
-      if (entry.is_regular_file()) names.push_back(entry.path().lexically_relative(path_).string());
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path())) {
+      if (entry.is_regular_file())
+        names.push_back(entry.path().lexically_relative(path()).string());
     }
     std::sort(names.begin(), names.end());
     return names;
   }
-
- private:
-  std::filesystem::path path_;
 };
 
 /// Counts words into 512 buckets: texts with common words are near each other. One passage per

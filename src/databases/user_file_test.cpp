@@ -57,7 +57,7 @@ class UserFileTest : public testing::Test {
     return names;
   }
 
-  TemporaryFolder folder_;
+  DatabaseFolder folder_;
   std::shared_ptr<const TextEncoder> encoder_ = std::make_shared<WordCountEncoder>();
 };
 

@@ -9,13 +9,13 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/encoder/text_encoder.h"
+#include "nearlite_test/message_of.h"
 #include "testing_folder.h"
 
 namespace nearlite {
 namespace {
 
 using nearlite::testing::ModelFixture;
-using nearlite::testing::TemporaryFolder;
 using nearlite::testing::write_safetensors;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -29,20 +29,6 @@ std::vector<float> encode_one(const TextEncoder& encoder, std::string_view text,
 
 std::shared_ptr<const TextEncoder> open(const ModelFixture& fixture, std::size_t threads = 1) {
   return open_encoder(fixture.path(), {.threads = threads, .digest_cache = fixture.digests()});
-}
-
-template <typename ErrorType, typename Function>
-std::string message_of(Function function) {
-  try {
-    function();
-  } catch (const ErrorType& error) {
-    return error.what();
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "another error: " << error.what();
-    return "";
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
 }
 
 void expect_near(const std::vector<float>& ours, const std::vector<double>& expected) {

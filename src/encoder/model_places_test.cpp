@@ -12,7 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nearlite::testing::ModelFixture;
-using nearlite::testing::TemporaryFolder;
 using nearlite::testing::write_file;
 using ::testing::AllOf;
 using ::testing::HasSubstr;

@@ -13,7 +13,6 @@ namespace {
 
 using nearlite::testing::BertShape;
 using nearlite::testing::RandomBert;
-using nearlite::testing::TemporaryFolder;
 
 struct Packed {
   std::vector<std::int32_t> ids;

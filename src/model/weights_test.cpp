@@ -7,30 +7,16 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/model/transformer.h"
+#include "nearlite_test/message_of.h"
 #include "testing/random_bert.h"
 
 namespace nearlite {
 namespace {
 
 using nearlite::testing::safetensors_bytes;
-using nearlite::testing::TemporaryFolder;
 using nearlite::testing::write_file;
 using nearlite::testing::write_safetensors;
 using ::testing::HasSubstr;
-
-template <typename ErrorType, typename Function>
-std::string message_of(Function function) {
-  try {
-    function();
-  } catch (const ErrorType& error) {
-    return error.what();
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "another error: " << error.what();
-    return "";
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
 
 class SafetensorsTest : public ::testing::Test {
  protected:

@@ -14,6 +14,7 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
 #include "nearlite/databases/store.h"
+#include "nearlite_test/temporary_folder.h"
 
 namespace nearlite {
 
@@ -150,22 +151,6 @@ class NoteStore : public Store {
   }
 
   std::string name_;
-};
-
-/// A folder that is gone when the test is.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "nearlite-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace nearlite

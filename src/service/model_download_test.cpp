@@ -17,6 +17,7 @@
 
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
+#include "nearlite_test/message_of.h"
 
 namespace nearlite {
 namespace {
@@ -169,16 +170,7 @@ class ModelDownload : public ::testing::Test {
   }
   template <typename ErrorType>
   std::string refusal() {
-    try {
-      download();
-    } catch (const ErrorType& error) {
-      return error.what();
-    } catch (const std::exception& error) {
-      ADD_FAILURE() << "another error: " << error.what();
-      return "";
-    }
-    ADD_FAILURE() << "nothing was thrown";
-    return "";
+    return message_of<ErrorType>([&] { download(); });
   }
 
   LoopbackServer server_;

@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "nearlite_test/temporary_folder.h"
+
 namespace nearlite::testing {
 
 struct NamedTensor {
@@ -239,25 +241,6 @@ class RandomBert {
   std::mt19937 random_;
   std::vector<NamedTensor> tensors_;
   std::map<std::string, std::size_t> index_;
-};
-
-/// A folder of its own that goes away with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "nearlite-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace nearlite::testing
