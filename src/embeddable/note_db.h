@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <sqlite3.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <memory>
@@ -11,6 +10,7 @@
 #include "fake_encoder.h"
 #include "nearlite/embeddable/embeddable_db_mixin.h"
 #include "nearlite/store/connection.h"
+#include "nearlite_test/temporary_folder.h"
 
 namespace nearlite {
 
@@ -31,20 +31,9 @@ class NoteDB : public EmbeddableDBMixin {
 /// A temporary folder with a database of notes and the store files beside it.
 class NotesTest : public testing::Test {
  protected:
-  NotesTest() : folder_(make_folder()), db_(Connection::open(folder_ / "notes.db", true)) {
+  NotesTest() : db_(Connection::open(folder_ / "notes.db", true)) {
     db_.execute("CREATE TABLE note(id INTEGER PRIMARY KEY, body)");
   }
-  ~NotesTest() override { std::filesystem::remove_all(folder_); }
-
-  static std::filesystem::path make_folder() {
-    // In memory where there is such a place: every commit here waits for the disk.
-    const std::filesystem::path memory = "/dev/shm";
-    const auto root =
-        ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path();
-    std::string name = (root / "nearlite-embeddable-XXXXXX").string();
-    return ::mkdtemp(name.data());
-  }
-
   EmbeddableOptions options(const std::string& name = "notes") const {
     EmbeddableOptions options;
     options.backend = Backend::kAnnoy;
@@ -68,7 +57,8 @@ class NotesTest : public testing::Test {
     return keys;
   }
 
-  std::filesystem::path folder_;
+  const TemporaryFolder temporary_{FolderPlace::kMemory};
+  const std::filesystem::path folder_ = temporary_.path();
   Connection db_;
   std::shared_ptr<FakeEncoder> encoder_ = std::make_shared<FakeEncoder>();
 };

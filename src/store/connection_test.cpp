@@ -12,6 +12,7 @@
 
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
+#include "nearlite_test/temporary_folder.h"
 
 namespace nearlite {
 namespace {
@@ -20,13 +21,6 @@ using std::filesystem::path;
 
 class ConnectionTest : public testing::Test {
  protected:
-  ConnectionTest() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "nearlite-store-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~ConnectionTest() override { std::filesystem::remove_all(folder_); }
-
   path make(const std::string& name, const std::string& sql) {
     Connection db = Connection::open(folder_ / name, true);
     db.execute(sql);
@@ -39,7 +33,8 @@ class ConnectionTest : public testing::Test {
     }
     return names;
   }
-  path folder_;
+  const TemporaryFolder temporary_;
+  const path folder_ = temporary_.path();
 };
 
 TEST_F(ConnectionTest, ValuesComeBackAsTheyWere) {

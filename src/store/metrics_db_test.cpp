@@ -1,16 +1,15 @@
 #include "nearlite/store/metrics_db.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "nearlite/base/error.h"
+#include "nearlite_test/temporary_folder.h"
 
 namespace nearlite {
 namespace {
 
 TEST(MetricsDb, RemembersRunsAndTheOriginalsRows) {
-  std::string name = (std::filesystem::temp_directory_path() / "nearlite-metrics-XXXXXX").string();
-  const std::filesystem::path folder = ::mkdtemp(name.data());
+  const TemporaryFolder folder;
   const auto file = folder / "metrics.db";
   EXPECT_THROW(MetricsDb::open_existing(file), NotFound);
   {
@@ -40,7 +39,6 @@ TEST(MetricsDb, RemembersRunsAndTheOriginalsRows) {
   EXPECT_EQ(stats[0].tokens, 0);
   EXPECT_EQ(stats[1].tokens, 512);
   EXPECT_EQ(stats[1].patch_id, "s1");
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

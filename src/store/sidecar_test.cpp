@@ -14,6 +14,7 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/store/lease.h"
+#include "nearlite_test/temporary_folder.h"
 
 namespace nearlite {
 namespace {
@@ -24,16 +25,6 @@ using testing::IsEmpty;
 
 class SidecarFile : public testing::Test {
  protected:
-  SidecarFile() {
-    // In memory where there is such a place: every commit here waits for the disk.
-    const std::filesystem::path memory = "/dev/shm";
-    const auto root =
-        ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path();
-    std::string name = (root / "nearlite-sidecar-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~SidecarFile() override { std::filesystem::remove_all(folder_); }
-
   std::filesystem::path path() const { return folder_ / "notes.sqlite"; }
   std::unique_ptr<Sidecar> open() {
     return std::make_unique<Sidecar>(path(), SidecarOptions{.create = true});
@@ -70,7 +61,8 @@ class SidecarFile : public testing::Test {
     db.execute("UPDATE vector SET vector = x'0000803f0000803f' WHERE slot = 1");
   }
 
-  std::filesystem::path folder_;
+  const TemporaryFolder temporary_{FolderPlace::kMemory};
+  const std::filesystem::path folder_ = temporary_.path();
   const std::vector<float> east_ = {1, 0};
   const std::vector<float> north_ = {0, 1};
 };

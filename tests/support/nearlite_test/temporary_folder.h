@@ -7,11 +7,17 @@
 
 namespace nearlite {
 
-/// A folder of its own that goes away with the object.
+enum class FolderPlace { kTemporary, kMemory };
+
+/// A folder of its own that goes away with the object. kMemory: in memory where there is such a
+/// place, for tests in which every commit would wait for the disk.
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "nearlite-XXXXXX").string();
+  explicit TemporaryFolder(FolderPlace place = FolderPlace::kTemporary) {
+    const std::filesystem::path memory = "/dev/shm";
+    const bool in_memory = place == FolderPlace::kMemory && ::access(memory.c_str(), W_OK) == 0;
+    const auto root = in_memory ? memory : std::filesystem::temp_directory_path();
+    std::string pattern = (root / "nearlite-XXXXXX").string();
     path_ = ::mkdtemp(pattern.data());
   }
   ~TemporaryFolder() {
