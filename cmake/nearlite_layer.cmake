@@ -72,6 +72,8 @@ function(nearlite_test name)
   add_executable(nearlite_${name}_tests ${test_SOURCES})
   target_include_directories(nearlite_${name}_tests PRIVATE ${PROJECT_SOURCE_DIR}/tests/support)
   target_link_libraries(nearlite_${name}_tests PRIVATE ${test_LINKS} nearlite_options GTest::gmock GTest::gtest_main)
+  # Half of a build is tests, and optimizing them takes half of that: what they test is optimized, they are not.
+  target_compile_options(nearlite_${name}_tests PRIVATE $<$<CONFIG:Release>:-O0>)
   add_test(NAME ${name} COMMAND nearlite_${name}_tests)
   set_tests_properties(${name} PROPERTIES LABELS unit ENVIRONMENT "NEARLITE_TEST_MODEL=${NEARLITE_TEST_MODEL}")
 endfunction()
