@@ -60,7 +60,7 @@ Reply ask(const Store& store, std::string_view question, std::span<const float> 
   RecordSearchOptions search;
   search.k = options.k;
   search.recall = options.recall;
-  if (!options.where.empty()) search.filter = store.keys_matching(options.where);
+  search.filter = keys_passing(store, options.where, options.filters);
   RecordSearchResult found = store.search_records(query, search);
   Reply reply;
   reply.answer = {store.name(), found.records, found.path, found.recall, 0};

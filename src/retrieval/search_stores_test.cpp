@@ -51,7 +51,7 @@ class SearchStores : public testing::Test {
 TEST_F(SearchStores, MergesTheAnswersIntoOneListBestFirst) {
   add_embedded("bugs", {"upload failed", "window too small"});
   add_embedded("notes", {"the upload failed with many other words around it", "lunch"});
-  const RetrievalResult result = search("upload failed", {.k = 2, .where = {}, .fields = {}});
+  const RetrievalResult result = search("upload failed", {.k = 2});
   EXPECT_THAT(places(result), ElementsAre("bugs 1", "notes 1"));
   EXPECT_EQ(result.hits[0].rank, 1U);
   EXPECT_GT(result.hits[0].score, result.hits[1].score);
@@ -85,7 +85,7 @@ TEST_F(SearchStores, SaysWhyAHitWasFound) {
 TEST_F(SearchStores, ShowsTheColumnsOfTheStoreAndTheOnesAskedFor) {
   add_embedded("a", {"text"});
   EXPECT_THAT(search("text").hits.at(0).fields, ElementsAre(Key("id"), Key("body")));
-  const RetrievalResult result = search("text", {.where = {}, .fields = {"author", "body"}});
+  const RetrievalResult result = search("text", {.fields = {"author", "body"}});
   ASSERT_TRUE(result.failures.empty()) << result.failures[0].message;
   EXPECT_THAT(
       result.hits.at(0).fields,
@@ -94,7 +94,7 @@ TEST_F(SearchStores, ShowsTheColumnsOfTheStoreAndTheOnesAskedFor) {
 
 TEST_F(SearchStores, RefusesAColumnThatNoStoreHas) {
   add_embedded("a", {"text"});
-  const RetrievalResult result = search("text", {.where = {}, .fields = {"colour"}});
+  const RetrievalResult result = search("text", {.fields = {"colour"}});
   ASSERT_THAT(result.failures, SizeIs(1));
   EXPECT_EQ(result.failures[0].type, "NotFound");
   EXPECT_THAT(result.failures[0].message, HasSubstr("colour"));
@@ -102,7 +102,7 @@ TEST_F(SearchStores, RefusesAColumnThatNoStoreHas) {
 
 TEST_F(SearchStores, FiltersRowsByACondition) {
   add_embedded("a", {"word one", "word two"});
-  EXPECT_THAT(places(search("word one", {.where = "id > 1", .fields = {}})), ElementsAre("a 2"));
+  EXPECT_THAT(places(search("word one", {.where = "id > 1"})), ElementsAre("a 2"));
 }
 
 TEST_F(SearchStores, NamesAStoreThatFailsAndAnswersFromTheOthers) {
@@ -125,7 +125,7 @@ TEST_F(SearchStores, GivesNoGuessOfAConfidence) {
 TEST_F(SearchStores, RefusesBlankAndInvalidQuestions) {
   EXPECT_THROW(search(" \n\t"), InvalidArgument);
   EXPECT_THROW(search("caf\xe9"), InvalidArgument);
-  EXPECT_THROW(search("x", {.k = 0, .where = {}, .fields = {}}), InvalidArgument);
+  EXPECT_THROW(search("x", {.k = 0}), InvalidArgument);
 }
 
 TEST_F(SearchStores, AnswersNothingFromNoStores) { EXPECT_THAT(search("text").hits, IsEmpty()); }

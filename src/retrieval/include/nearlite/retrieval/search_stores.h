@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nearlite/databases/store.h"
+#include "nearlite/retrieval/filter.h"
 
 namespace nearlite {
 
@@ -17,8 +18,9 @@ struct RetrievalOptions {
   std::size_t k = 10;
   double recall = 0.99;       // asked share of the true neighbors per store; 1.0: exact
   double min_confidence = 0;  // hits of a calibrated store below it are left out
-  std::string where;          // an SQL condition over each store's source table; empty: all rows
-  std::vector<std::string> fields;  // columns to show beside each store's own
+  std::string where{};        // an SQL condition over each store's source table; empty: all rows
+  std::vector<FieldFilter> filters{};  // over exposed fields; all have to hold
+  std::vector<std::string> fields;     // columns to show beside each store's own
   std::size_t snippet_bytes = 200;
 };
 
