@@ -20,7 +20,7 @@ struct RetrievalOptions {
   double min_confidence = 0;  // hits of a calibrated store below it are left out
   std::string where{};        // an SQL condition over each store's source table; empty: all rows
   std::vector<FieldFilter> filters{};  // over exposed fields; all have to hold
-  std::vector<std::string> fields;     // columns to show beside each store's own
+  std::vector<std::string> fields{};   // columns to show beside each store's own
   std::size_t snippet_bytes = 200;
 };
 
