@@ -156,7 +156,7 @@ void EnhancementDB::mirror(std::int64_t id, bool embedded) {
 }
 
 BackfillResult EnhancementDB::backfill_embeddings(const BackfillOptions& backfill_options) {
-  const BackfillResult result = SeedStore::backfill_embeddings(backfill_options);
+  BackfillResult result = SeedStore::backfill_embeddings(backfill_options);
   if (backfill_options.dry_run || !has_table("enhancement_embeddings")) return result;
   const auto ids = rows("SELECT id FROM enhancements ORDER BY id", {});
   Transaction transaction(connection());

@@ -51,7 +51,7 @@ bool is_orphaned(const std::filesystem::path& folder) {
 
 std::filesystem::path find_sidecar_folder(const std::filesystem::path& database,
                                           const std::optional<std::filesystem::path>& sidecar) {
-  const std::filesystem::path usual = sidecar_folder_of(database, sidecar);
+  std::filesystem::path usual = sidecar_folder_of(database, sidecar);
   struct stat file {};
   if (sidecar || stamp_of(sidecar_config(usual)) || ::stat(database.c_str(), &file) != 0) {
     return usual;

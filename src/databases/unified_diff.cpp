@@ -70,7 +70,8 @@ std::vector<Edit> shortest_edits(const Lines& a, const Lines& b) {
         ++x;
         ++y;
       }
-      row[static_cast<std::size_t>(k + d)] = x;
+      const int slot = k + d;
+      row[static_cast<std::size_t>(slot)] = x;
       if (x >= n && y >= m) {
         std::vector<Edit> edits = walk_back(trace, n, m);
         std::reverse(edits.begin(), edits.end());

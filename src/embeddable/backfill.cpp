@@ -185,7 +185,7 @@ Backfill::Model& Backfill::model_for(const Content& content) {
   const bool fits =
       model && (content.kind == Content::Kind::kText || model->dim == content.vector.size());
   if (fits) return *model;
-  model.emplace();
+  model = Model{};
   if (content.kind == Content::Kind::kVector) {
     model->dim = content.vector.size();
     model->identity = own_identity(model->dim);

@@ -80,7 +80,8 @@ class BertTensors {
   }
   Linear query_key_value(const std::string& rest) const {
     const std::size_t hidden = config_.hidden;
-    const auto head_dim = static_cast<float>(hidden / config_.num_heads);
+    const std::size_t head_width = hidden / config_.num_heads;
+    const auto head_dim = static_cast<float>(head_width);
     std::vector<float> weights;
     std::vector<float> bias;
     weights.reserve(3 * hidden * hidden);

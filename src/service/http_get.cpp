@@ -47,7 +47,7 @@ struct HttpGet::State {
   std::array<char, CURL_ERROR_SIZE> message{};
 };
 
-HttpGet::HttpGet(std::string bearer_token) : state_(std::make_unique<State>()) {
+HttpGet::HttpGet(const std::string& bearer_token) : state_(std::make_unique<State>()) {
   static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
   state_->handle.reset(started == CURLE_OK ? curl_easy_init() : nullptr);
   if (!state_->handle) throw Unavailable("libcurl could not be started");

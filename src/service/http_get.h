@@ -13,7 +13,7 @@ namespace nearlite {
 class HttpGet {
  public:
   /// bearer_token: sent to the host of the first request only; may be empty.
-  explicit HttpGet(std::string bearer_token);
+  explicit HttpGet(const std::string& bearer_token);
   ~HttpGet();
   HttpGet(const HttpGet&) = delete;
   HttpGet& operator=(const HttpGet&) = delete;

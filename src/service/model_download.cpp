@@ -226,7 +226,7 @@ std::string fetch_file(HttpGet& http, const std::string& url, const RemoteFile& 
                           std::to_string(file.size_bytes) + " were announced by " + url,
                       "try again");
   }
-  const std::string sha256 = hash.hex();
+  std::string sha256 = hash.hex();
   if (!file.sha256.empty() && sha256 != file.sha256) {
     throw CorruptData(file.path + " has the SHA-256 " + sha256 + ", the hub says " + file.sha256 +
                           " (" + url + ")",

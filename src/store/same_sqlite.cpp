@@ -15,7 +15,7 @@ void require_same_sqlite(sqlite3* db) {
   // member has been the pointer to its VFS in every SQLite 3, and each copy has VFS objects of its
   // own.
   sqlite3_vfs* vfs = nullptr;
-  std::memcpy(&vfs, db, sizeof vfs);
+  std::memcpy(static_cast<void*>(&vfs), db, sizeof(void*));
   for (sqlite3_vfs* known = sqlite3_vfs_find(nullptr); known != nullptr; known = known->pNext) {
     if (known == vfs) return;
   }

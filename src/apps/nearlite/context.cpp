@@ -16,7 +16,7 @@ class StderrLog : public LogSink {
                    {"level", log_level_name(record.level)},
                    {"message", record.message}};
       for (const auto& [name, value] : record.fields) {
-        std::visit([&](const auto& plain) { line[name] = plain; }, value);
+        std::visit([&, &key = name](const auto& plain) { line[key] = plain; }, value);
       }
       write_message(json_text(line) + "\n");
     } catch (const std::exception&) {

@@ -48,7 +48,7 @@ bool names_store(const StoreConfig& config_file, const std::string& name) {
 }
 
 StoreConfig config_of(const Context& context, const StoreEntry& entry) {
-  const StoreConfig folder = folder_config(context);
+  StoreConfig folder = folder_config(context);
   if (entry.seed_store || names_store(folder, entry.name)) return folder;
   return {sidecar_config(entry.sidecar_folder), ConfigPlace::kSidecar};
 }
