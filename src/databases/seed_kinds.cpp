@@ -18,11 +18,11 @@ std::unique_ptr<Store> open_as(const std::filesystem::path& database, SeedStoreO
 }
 
 template <typename T>
-SeedStoreKind kind(std::string name, std::string class_name, std::string file,
+SeedStoreKind kind(const char* name, const char* class_name, const char* file,
                    std::vector<std::string> aliases) {
-  return {.name = std::move(name),
-          .class_name = std::move(class_name),
-          .file = std::move(file),
+  return {.name = name,
+          .class_name = class_name,
+          .file = file,
           .aliases = std::move(aliases),
           .default_options = &T::default_options,
           .open = &open_as<T>};

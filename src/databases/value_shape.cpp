@@ -84,7 +84,7 @@ bool is_mail_address(std::string_view text) {
 
 bool is_web_address(std::string_view text) {
   const std::size_t colon = text.find("://");
-  return (colon != std::string_view::npos && colon <= 12 && !has_blank(text)) ||
+  return (colon <= 12 && !has_blank(text)) ||
          starts_with_any(text, {"www.", "mailto:", "data:", "place:", "javascript:", "about:"});
 }
 

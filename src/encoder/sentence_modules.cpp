@@ -204,8 +204,9 @@ PoolingConfig read_pooling_config(const std::filesystem::path& config_json, std:
     return config;
   }
   for (const auto& [key, value] : values.items()) {
-    const bool known = std::any_of(kModes.begin(), kModes.end(),
-                                   [&](const NamedMode& mode) { return key == mode.old_key; });
+    const bool known =
+        std::any_of(kModes.begin(), kModes.end(),
+                    [&, &name = key](const NamedMode& mode) { return name == mode.old_key; });
     if (key.starts_with("pooling_mode") && !known && value != false) {
       throw InvalidArgument(where + ": the pooling mode \"" + key + "\" is not supported");
     }
