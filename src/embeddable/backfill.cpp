@@ -74,9 +74,17 @@ BackfillResult Backfill::run() {
   walk();
   if (!result_.stopped) {
     remove_orphans();
-    if (!options_.dry_run) finish(source_state);
+    if (options_.dry_run) {
+      finish_pricing();
+    } else {
+      finish(source_state);
+    }
   }
   lease_.reset();
+  if (original_) {
+    result_.imported = original_->num_records();
+    result_.notes = original_->notes();
+  }
   report();  // adds the embedder's tokens itself
   result_.tokens += embedder_.num_tokens();
   result_.truncated = embedder_.num_truncated();
@@ -97,13 +105,10 @@ void Backfill::check_model() {
   }
 }
 
-/// A companion JSON of the original knows where records came from. Its vectors are not read: those
-/// of a store with vectors of its own come from the store, and those of a model name no model.
+/// A companion JSON of the original knows where records came from.
 void Backfill::import_original() {
-  bool ours = false;
-  engine_.read([&](Sidecar& sidecar) { ours = sidecar.derived_file("", "metadata").has_value(); });
-  if (!ours && stamp_of(engine_.settings().metadata))
-    imported_ = read_original(engine_.settings().metadata);
+  if (const auto file = OriginalImport::find(engine_))
+    original_.emplace(*file, *db_.options().gate, db_.options().embedding_version);
 }
 
 void Backfill::walk() {
@@ -129,13 +134,6 @@ void Backfill::look_at(SourceRecord& source) {
   record.key = std::move(source.key);
   record.kind = std::move(source.kind);
   record.source_id = std::move(source.source_id);
-  if (!imported_.empty()) {
-    const auto known = imported_.find(companion_id(record.key, ""));
-    if (known != imported_.end()) {
-      if (record.source_id.empty()) record.source_id = known->second.source_id;
-      if (record.kind.empty()) record.kind = known->second.kind;
-    }
-  }
   take(std::move(record));
 }
 
@@ -148,6 +146,7 @@ void Backfill::take(PendingRecord record) {
     count_skip(record.key, content.reason, false);
     return;
   }
+  if (original_) original_->apply(record);
   const std::optional<StoredRecord> stored = stored_record(record.key);
   const bool work = needs_work(record, stored);
   if (content.kind == Content::Kind::kEmpty || content.kind == Content::Kind::kSkipped) {
@@ -249,6 +248,7 @@ void Backfill::write_pending(std::vector<PendingRecord>& changed) {
   try {
     engine_.write([&](Sidecar& sidecar) {
       lease_->renew(sidecar);
+      if (original_) original_->store(sidecar, store_);
       const bool look_again = must_look_again();
       for (PendingRecord& record : pending_) {
         if (!look_again || is_still_true(sidecar, record, changed)) write_one(sidecar, record);
@@ -338,6 +338,8 @@ void Backfill::write_one(Sidecar& sidecar, PendingRecord& record) {
     case RecordState::kEmbedded:
       ++result_.embedded;
       result_.passages += record.passages.size();
+      if (record.passages.size() > 1) ++result_.longer;
+      if (record.from_original) ++result_.imported_vectors;
       break;
     case RecordState::kBlocked:
       ++result_.blocked;
@@ -367,11 +369,23 @@ void Backfill::price_pending() {
     embedder_.govern(record);
     if (record.state == RecordState::kBlocked) ++result_.blocked;
     if (record.state != RecordState::kEmbedded) continue;
-    ++result_.embedded;
-    result_.tokens += embedder_.count_tokens(record);
+    priced_ += embedder_.cost_of(record);
+    priced_sample_.add(record);
+    if (record.content.kind == Content::Kind::kVector) priced_dim_ = record.content.vector.size();
   }
+  result_.embedded = priced_.texts;
+  result_.passages = priced_.passages;
+  result_.longer = priced_.longer;
+  result_.tokens = priced_.tokens;
   pending_.clear();
   report();
+}
+
+void Backfill::finish_pricing() {
+  std::size_t dim = priced_dim_;
+  if (dim == 0 && priced_.texts > 0) dim = db_.encoder().info().dim;
+  result_.estimated_ms = priced_sample_.milliseconds(priced_, embedder_);
+  result_.estimated_bytes = bytes_on_disk(priced_, dim, db_.options().backend);
 }
 
 void Backfill::count_skip(const RecordKey& key, const std::string& reason, bool permanent) {
@@ -425,6 +439,10 @@ void Backfill::finish(const std::string& source_state) {
     sidecar.set_fact(store_, "last_backfill", now);
     sidecar.set_fact(store_, "source_state", source_state);
     sidecar.set_fact(store_, "database", engine_.settings().database.string());
+    if (original_) {
+      original_->store(sidecar, store_);
+      original_->finish(sidecar, store_);
+    }
     if (num_waiting_ == 0) {
       sidecar.remove_fact(store_, "waiting_since");
     } else if (!sidecar.fact(store_, "waiting_since")) {

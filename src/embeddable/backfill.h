@@ -1,15 +1,15 @@
 #pragma once
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "companion_json.h"
+#include "cost_sample.h"
 #include "embedder.h"
 #include "nearlite/embeddable/embeddable_db_mixin.h"
 #include "nearlite/store/lease.h"
+#include "original_import.h"
 #include "vector_engine.h"
 
 namespace nearlite {
@@ -54,6 +54,7 @@ class Backfill {
   bool is_still_true(Sidecar& sidecar, PendingRecord& record, std::vector<PendingRecord>& changed);
   void write_one(Sidecar& sidecar, PendingRecord& record);
   void price_pending();
+  void finish_pricing();
   void count_skip(const RecordKey& key, const std::string& reason, bool permanent);
   void remove_orphans();
   void finish(const std::string& source_state);
@@ -76,10 +77,13 @@ class Backfill {
   std::optional<Model> own_model_;
   std::unique_ptr<Sidecar> lease_connection_;
   std::unique_ptr<Lease> lease_;
-  std::map<std::string, ImportedEntry> imported_;  // by companion id
+  std::optional<OriginalImport> original_;
   std::vector<PendingRecord> pending_;
   std::vector<std::uint64_t> seen_;  // hashes of keys
   std::size_t num_waiting_ = 0;      // records that failed
+  TextCost priced_;                  // a dry run
+  CostSample priced_sample_;
+  std::size_t priced_dim_ = 0;  // of vectors of the store's own
   BackfillProgress progress_;
   BackfillResult result_;
   Stopwatch watch_;

@@ -1,6 +1,5 @@
 #include "companion_json.h"
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 namespace nearlite {
@@ -9,7 +8,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kFormatVersion = 1;
-constexpr int kMaxDepth = 32;
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 
 /// Collects pieces, hashes them and writes them in large parts.
@@ -70,6 +68,7 @@ Json entry_of(const RecordEntry& entry) {
     json["reason"] = entry.reason;
   }
   if (!entry.last_updated.empty()) json["last_updated"] = entry.last_updated;
+  if (!entry.imported.empty()) json["original"] = Json::parse(entry.imported, nullptr, false);
   return json;
 }
 
@@ -119,29 +118,6 @@ std::string write_companion(AtomicFile& file, const CompanionHead& head, Sidecar
   });
   out.put("\n  }\n}\n");
   return out.finish();
-}
-
-std::map<std::string, ImportedEntry> read_original(const std::filesystem::path& file) {
-  std::map<std::string, ImportedEntry> entries;
-  std::ifstream stream(file, std::ios::binary);
-  // Vectors are by far the most of such a file, and are not wanted: dropped while reading.
-  const Json json = Json::parse(
-      stream,
-      [](int depth, Json::parse_event_t event, Json& parsed) {
-        return depth <= kMaxDepth && !(event == Json::parse_event_t::key && parsed == "vector");
-      },
-      false);
-  if (!json.is_object() || !json.contains("metadata") || !json["metadata"].is_object())
-    return entries;
-  for (const auto& [id, entry] : json["metadata"].items()) {
-    if (!entry.is_object()) continue;
-    const auto text = [&entry = entry](const char* name) {
-      const auto found = entry.find(name);
-      return found != entry.end() && found->is_string() ? found->get<std::string>() : std::string();
-    };
-    entries[id] = {text("kind"), text("source_id")};
-  }
-  return entries;
 }
 
 }  // namespace nearlite

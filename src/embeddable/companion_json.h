@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <span>
 #include <string>
 
@@ -35,14 +34,5 @@ std::string companion_id(const RecordKey& key, const std::string& store_prefix);
 /// written as null. Returns the digest.
 std::string write_companion(AtomicFile& file, const CompanionHead& head, Sidecar& sidecar,
                             std::span<const std::int64_t> slots);
-
-/// What an original's JSON says of a record.
-struct ImportedEntry {
-  std::string kind;
-  std::string source_id;
-};
-
-/// The entries of a JSON of the original system by record id; empty if the file is something else.
-std::map<std::string, ImportedEntry> read_original(const std::filesystem::path& file);
 
 }  // namespace nearlite

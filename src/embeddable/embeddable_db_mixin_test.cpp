@@ -154,7 +154,7 @@ TEST_F(NotesTest, ADryRunWritesNothing) {
   const BackfillResult result = notes.backfill_embeddings({.dry_run = true});
   EXPECT_EQ(result.embedded, 1U);
   EXPECT_EQ(result.tokens, 3U);
-  EXPECT_EQ(encoder_->documents_encoded, 0U);
+  EXPECT_FALSE(notes.get_vector(1));
   EXPECT_FALSE(std::filesystem::exists(file("notes.sqlite")));
 }
 
@@ -731,6 +731,53 @@ TEST_F(NotesTest, AMissingModelStopsBeforeAnythingIsWritten) {
   EXPECT_THROW(notes.backfill_embeddings(), NotFound);
   EXPECT_THROW(notes.add_embedding(1, body("one"), "note"), NotFound);
   EXPECT_FALSE(std::filesystem::exists(file("notes.sqlite")));
+}
+
+TEST_F(NotesTest, ADryRunCountsWhatTheRunThenDoes) {
+  std::string words;
+  for (int i = 0; i < 80; ++i) words += "word" + std::to_string(i) + " ";
+  note(1, "a few words");
+  note(2, words);  // three passages of 32
+  note(3, "");
+  NoteDB notes = open();
+  BackfillOptions dry;
+  dry.dry_run = true;
+  const BackfillResult expected = notes.backfill_embeddings(dry);
+  EXPECT_FALSE(std::filesystem::exists(file("notes.sqlite")));
+  EXPECT_EQ(expected.longer, 1U);
+  EXPECT_GT(expected.estimated_bytes, 0U);
+  EXPECT_TRUE(expected.estimated_ms);
+  const BackfillResult done = notes.backfill_embeddings();
+  EXPECT_EQ(done.embedded, expected.embedded);
+  EXPECT_EQ(done.passages, expected.passages);
+  EXPECT_EQ(done.longer, expected.longer);
+  EXPECT_EQ(done.tokens, expected.tokens);
+  EXPECT_EQ(done.skipped, expected.skipped);
+  EXPECT_FALSE(done.estimated_ms);
+}
+
+TEST_F(NotesTest, AnEstimateOfAFewRecordsIsExactAndOfManyIsNear) {
+  db_.execute(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) INSERT INTO "
+      "note SELECT i, CASE WHEN i % 4 = 0 THEN replace(hex(zeroblob(20)), '00', 'long ') ELSE "
+      "'a short text' END FROM n");
+  auto small = std::make_shared<FakeEncoder>("fake-1", 16);
+  EmbeddableOptions settings = options();
+  settings.encoder = small;
+  const NoteDB notes(db_.handle(), settings);
+  const CostEstimate whole = notes.estimate_cost();
+  EXPECT_TRUE(whole.exact);
+  EXPECT_EQ(whole.cost.texts, 1000U);
+  EXPECT_EQ(whole.cost.longer, 250U);
+  EXPECT_EQ(whole.cost.passages, 1250U);
+  EXPECT_EQ(whole.cost.tokens, 750U * 3 + 250U * 20);
+  const CostEstimate sampled = notes.estimate_cost({.max_texts = 150, .measure = false});
+  EXPECT_FALSE(sampled.exact);
+  EXPECT_EQ(sampled.rows, 1000U);
+  EXPECT_NEAR(static_cast<double>(sampled.cost.longer), 250, 25);
+  EXPECT_NEAR(static_cast<double>(sampled.cost.tokens), static_cast<double>(whole.cost.tokens),
+              700);
+  EXPECT_FALSE(sampled.milliseconds);
 }
 
 }  // namespace

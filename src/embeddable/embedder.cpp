@@ -121,14 +121,24 @@ EncodedBatch Embedder::encode(std::span<const std::string_view> texts) const {
   return whole;
 }
 
-std::size_t Embedder::count_tokens(const PendingRecord& record) const {
-  if (record.state != RecordState::kEmbedded || record.content.kind != Content::Kind::kText)
-    return 0;
-  std::size_t tokens = 0;
+TextCost Embedder::cost_of(PendingRecord& record) const {
+  if (record.state != RecordState::kEmbedded) return {};
+  record.passages = {{0, 0}};
+  if (record.content.kind == Content::Kind::kVector) return {1, 0, 1, 0};
   const std::string& text = embedded_text(record);
-  for (const Passage& passage : encoder_.passages(text))
-    tokens += encoder_.tokenize(part_of(text, passage)).ids.size();
-  return tokens;
+  record.passages = {{0, text.size()}};
+  TokenizedText whole = encoder_.tokenize(text);
+  TextCost cost{1, 0, 1, whole.ids.size()};
+  // A prompt takes some of the room, so that texts are cut which would fit alone.
+  const bool fits = !whole.truncated && whole.ids.size() <= encoder_.info().max_tokens;
+  if (fits && encoder_.info().prompts.empty()) return cost;
+  record.passages = encoder_.passages(text);
+  cost.passages = record.passages.size();
+  cost.longer = cost.passages > 1 ? 1 : 0;
+  cost.tokens = 0;
+  for (const Passage& passage : record.passages)
+    cost.tokens += encoder_.tokenize(part_of(text, passage)).ids.size();
+  return cost;
 }
 
 RecordWrite record_write(const PendingRecord& record, const std::string& store, std::int64_t model,
@@ -142,6 +152,7 @@ RecordWrite record_write(const PendingRecord& record, const std::string& store, 
   write.kind = record.kind;
   write.source_id = record.source_id;
   write.last_updated = record.last_updated;
+  write.written_at = record.written_at;
   write.decision = record.decision;
   write.rules_version = rules_version;
   write.governed_text = record.governed_text;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "content.h"
+#include "nearlite/embeddable/cost.h"
 #include "nearlite/encoder/text_encoder.h"
 #include "nearlite/governance/gate.h"
 #include "nearlite/store/sidecar.h"
@@ -33,7 +34,9 @@ struct PendingRecord {
   // Vectors of another record with the same text (its key may have changed): used if governance
   // decides as it did there.
   std::optional<StoredPassages> same_text;
-  bool retried = false;  // its text had changed when it was to be written
+  bool retried = false;        // its text had changed when it was to be written
+  bool from_original = false;  // content.vector is the original's
+  std::string written_at;      // when such a vector was made; "": now
 };
 
 /// Text to vectors: governance, passages, encoder. Own vectors pass through.
@@ -47,15 +50,15 @@ class Embedder {
   void embed(std::span<PendingRecord> records);
   /// The governance of one record: state, reason, decision, governed_text.
   void govern(PendingRecord& record) const;
-  /// Tokens that embed() would read, at most the model's limit per passage.
-  std::size_t count_tokens(const PendingRecord& record) const;
+  /// What embed() would do with a record that was governed; sets its passages.
+  TextCost cost_of(PendingRecord& record) const;
+  EncodedBatch encode(std::span<const std::string_view> texts) const;
 
   const std::string& rules_version() const noexcept { return rules_version_; }
   std::size_t num_tokens() const noexcept { return num_tokens_; }
   std::size_t num_truncated() const noexcept { return num_truncated_; }
 
  private:
-  EncodedBatch encode(std::span<const std::string_view> texts) const;
   void encode_all(std::span<PendingRecord*> records);
 
   const TextEncoder& encoder_;

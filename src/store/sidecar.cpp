@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 
+#include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "sidecar_schema.h"
@@ -68,6 +69,8 @@ void check_header(const std::filesystem::path& file) {
   }
 }
 
+std::string layout() { return std::to_string(xxh3_64(kSidecarTables)); }
+
 /// Makes the tables. Application id and tables are one transaction in rollback-journal mode, so
 /// that the id is in the file's first page, where check_header() looks, from the first moment that
 /// there is one.
@@ -80,9 +83,25 @@ void create_tables(Connection& db) {
   if (!made) {
     db.execute("PRAGMA application_id = " + std::to_string(kSidecarApplicationId));
     db.execute(kSidecarTables);
+    db.execute("INSERT INTO fact(store, name, value) VALUES ('', 'layout', '" + layout() + "')");
     db.execute("PRAGMA user_version = " + std::to_string(kSidecarSchema));
   }
   transaction.commit();
+}
+
+/// Before the first release the tables of schema 1 may still change: a file with others is refused
+/// by name rather than misread.
+void check_layout(Connection& db, const std::filesystem::path& file) {
+  Statement row = db.prepare(
+      "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('fact', 'record')");
+  row.step();
+  if (row.int64(0) == 2) {
+    Statement fact = db.prepare("SELECT value FROM fact WHERE store = '' AND name = 'layout'");
+    if (fact.step() && fact.text(0) == layout()) return;
+  }
+  throw CorruptData(
+      file.string() + " was made by an earlier version of nearlite, with other tables",
+      "move it away and run the same command again: it is made anew");
 }
 
 void take_owner_and_mode(const std::filesystem::path& file, const std::filesystem::path& like) {
@@ -108,6 +127,7 @@ Connection open_connection(const std::filesystem::path& file, const SidecarOptio
   tables.reset();
   if (empty && !options.create) throw NotFound("the sidecar " + file.string() + " is empty");
   if (empty) create_tables(db);
+  check_layout(db, file);
   // NORMAL may lose acknowledged commits in a power cut; a vector once acknowledged must stay.
   db.execute(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");

@@ -153,6 +153,42 @@ std::size_t Sidecar::count_vectors(std::string_view store, std::string_view mode
 }
 
 std::optional<std::vector<std::int64_t>> Sidecar::remove_record(const SourceKey& key) {
+  auto slots = remove_rows(key);
+  state_->sql("DELETE FROM imported WHERE store = ?1 AND source_table = ?2 AND record_key = ?3")
+      ->run(key.store, key.table, key.key);
+  return slots;
+}
+
+void Sidecar::put_imported(const SourceKey& key, const ImportedRow& row, std::uint64_t text_hash) {
+  state_
+      ->sql(
+          "INSERT OR REPLACE INTO imported(store, source_table, record_key, text_hash, kind, "
+          "source_id, imported_at, entry, content) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULLIF(?9, ''))")
+      ->run(key.store, key.table, key.key, static_cast<std::int64_t>(text_hash),
+            std::string_view(row.kind), std::string_view(row.source_id),
+            std::string_view(state_->now()), std::string_view(row.entry),
+            std::string_view(row.content));
+  state_
+      ->sql(
+          "UPDATE record SET kind = CASE kind WHEN '' THEN ?4 ELSE kind END, source_id = CASE "
+          "source_id WHEN '' THEN ?5 ELSE source_id END "
+          "WHERE store = ?1 AND source_table = ?2 AND record_key = ?3")
+      ->run(key.store, key.table, key.key, std::string_view(row.kind),
+            std::string_view(row.source_id));
+}
+
+std::optional<ImportedRow> Sidecar::imported(const SourceKey& key) {
+  Prepared row = state_->sql(
+      "SELECT kind, source_id, entry, content FROM imported WHERE store = ?1 AND source_table = ?2 "
+      "AND record_key = ?3");
+  row->bind(1, key.store).bind(2, key.table).bind(3, key.key);
+  if (!row->step()) return std::nullopt;
+  return ImportedRow{std::string(row->text(0)), std::string(row->text(1)),
+                     std::string(row->text(2)), std::string(row->text(3))};
+}
+
+std::optional<std::vector<std::int64_t>> Sidecar::remove_rows(const SourceKey& key) {
   std::vector<std::int64_t> ids;
   {
     Prepared row = state_->sql(
@@ -200,15 +236,26 @@ std::size_t Sidecar::num_broken_links() {
 
 std::vector<std::int64_t> Sidecar::put_record(const RecordWrite& record) {
   check_passages(record);
-  remove_record(record.key);
-  const std::string now = state_->now();
+  remove_rows(record.key);
+  // What was imported stays with the record, but for a copy of a text that is not this one.
+  state_
+      ->sql(
+          "UPDATE imported SET content = NULL WHERE store = ?1 AND source_table = ?2 AND "
+          "record_key = ?3 AND text_hash <> ?4 AND content IS NOT NULL")
+      ->run(record.key.store, record.key.table, record.key.key,
+            static_cast<std::int64_t>(record.text_hash));
+  const std::string now = record.written_at.empty() ? state_->now() : record.written_at;
   {
     Prepared insert = state_->sql(
         "INSERT INTO record(store, source_table, record_key, model, state, text_hash, kind, "
         "source_id, last_updated, "
         "reason, decision, rules_version, written_at, governed_text) "
-        "VALUES (?1, ?2, ?3, NULLIF(?4, 0), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, NULLIF(?14, "
-        "''))");
+        "VALUES (?1, ?2, ?3, NULLIF(?4, 0), ?5, ?6, "
+        "coalesce(NULLIF(?7, ''), (SELECT kind FROM imported WHERE store = ?1 AND source_table = "
+        "?2 AND record_key = ?3), ''), "
+        "coalesce(NULLIF(?8, ''), (SELECT source_id FROM imported WHERE store = ?1 AND "
+        "source_table = ?2 AND record_key = ?3), ''), "
+        "?9, ?10, ?11, ?12, ?13, NULLIF(?14, ''))");
     insert->run(record.key.store, record.key.table, record.key.key, record.model,
                 record_state_name(record.state), static_cast<std::int64_t>(record.text_hash),
                 std::string_view(record.kind), std::string_view(record.source_id),
@@ -388,10 +435,11 @@ void Sidecar::for_each_slot(std::string_view store, std::string_view model_ident
 
 void Sidecar::for_each_entry(const std::function<void(const RecordEntry&)>& visit) {
   Prepared row = state_->sql(
-      "SELECT record.store, source_table, record_key, state, reason, kind, source_id, "
-      "last_updated, written_at, "
-      "model.embedding_version, vector.text_hash, record.id FROM record LEFT JOIN model ON "
-      "model.id = record.model "
+      "SELECT record.store, source_table, record_key, state, reason, record.kind, "
+      "record.source_id, last_updated, written_at, "
+      "model.embedding_version, vector.text_hash, record.id, imported.entry FROM record LEFT JOIN "
+      "model ON model.id = record.model "
+      "LEFT JOIN imported USING(store, source_table, record_key) "
       "LEFT JOIN vector ON vector.record = record.id ORDER BY record.store, source_table, "
       "record.id, vector.passage");
   std::optional<RecordEntry> entry;
@@ -411,6 +459,7 @@ void Sidecar::for_each_entry(const std::function<void(const RecordEntry&)>& visi
       entry->last_updated = row->text(7);
       entry->embedded_at = row->text(8);
       entry->embedding_version = static_cast<int>(row->int64(9));
+      entry->imported = row->text(12);
     }
     if (!row->is_null(10))
       entry->passage_hashes.push_back(static_cast<std::uint64_t>(row->int64(10)));

@@ -25,6 +25,10 @@ CREATE TABLE vector(
   text_begin INTEGER NOT NULL, text_end INTEGER NOT NULL, text_hash INTEGER NOT NULL, created_at TEXT NOT NULL,
   checksum INTEGER NOT NULL, vector BLOB NOT NULL,
   UNIQUE(record, passage));
+CREATE TABLE imported(
+  store TEXT NOT NULL, source_table TEXT NOT NULL, record_key TEXT NOT NULL, text_hash INTEGER NOT NULL,
+  kind TEXT NOT NULL, source_id TEXT NOT NULL, imported_at TEXT NOT NULL, entry TEXT NOT NULL, content TEXT,
+  PRIMARY KEY(store, source_table, record_key)) WITHOUT ROWID;
 CREATE TABLE removal(change INTEGER PRIMARY KEY AUTOINCREMENT, store TEXT NOT NULL, slot INTEGER NOT NULL);
 CREATE TABLE damaged(slot INTEGER PRIMARY KEY, record INTEGER NOT NULL, found_at TEXT NOT NULL);
 CREATE INDEX damaged_by_record ON damaged(record);

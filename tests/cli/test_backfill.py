@@ -1,5 +1,6 @@
 """backfill: the seed's command line, interruptions, and what stands in the way of a run."""
 
+import json
 import os
 import pathlib
 import random
@@ -42,6 +43,23 @@ class Backfill(ProgramTest):
         listed = self.succeed("backfill", "--db", "bot", "workflow", "--batch-size", "10").out
         self.assertEqual(repeated.count("backfilling"), 2)
         self.assertEqual(listed.count("backfilling"), 2)
+
+    def test_a_companion_json_of_the_original_is_taken_over(self):
+        self.make_bots(2)
+        entry = {"vector": [0.5] * 384, "created_at": "2024-03-05T07:08:09.123456", "embedding_version": 1, "kind": "bot",
+                 "source_id": "instance-7", "redacted": True, "record": {"id": 1, "purpose": "old"},
+                 "last_updated": "2024-03-01T00:00:00"}
+        original = {"id_map": ["1", "99"], "metadata": {"1": entry, "99": entry}, "vector_dim": 384,
+                    "last_vectorization": "2024-03-05T07:08:10"}
+        (self.folder / "bot_embeddings.json").write_text(json.dumps(original, indent=2))
+        done = self.run_program("backfill", "--db", "bot", "--json")
+        self.assertIn("of 1 of its 2 records; the rows of the others are gone", done.err)
+        self.assertEqual((done.json[0]["imported"], done.json[0]["imported_vectors"]), (1, 0))
+        ours = json.loads((self.folder / "bot_embeddings.json").read_text())["metadata"]
+        self.assertEqual(ours["1"]["source_id"], "instance-7")
+        self.assertEqual(ours["1"]["original"]["created_at"], entry["created_at"])
+        self.assertEqual(json.loads((self.folder / "bot_embeddings.json.original").read_text()), original)
+        self.assertNotIn("imported", self.succeed("backfill", "--db", "bot", "--json").json[0])
 
     def test_aliases(self):
         self.succeed("store", "create", "--all")
@@ -100,7 +118,11 @@ class Backfill(ProgramTest):
         self.make_bots(2)
         before = sorted(self.folder.iterdir())
         out = self.succeed("backfill", "--db", "bot", "--dry-run").out
-        self.assertIn("BotDB: would embed 2", out)
+        self.assertRegex(out, r"BotDB: would embed 2, .*; 2 passages \(0 texts are longer than the model reads\), about .*, about ")
+        dry = self.succeed("backfill", "--db", "bot", "--dry-run", "--json").json[0]
+        self.assertEqual((dry["embedded"], dry["passages"], dry["longer"]), (2, 2, 0))
+        self.assertGreater(dry["estimated_ms"], 0)
+        self.assertGreater(dry["estimated_bytes"], 2 * 384 * 4)
         self.assertEqual(sorted(self.folder.iterdir()), before)
 
     def test_a_store_that_fails_does_not_stop_the_others(self):

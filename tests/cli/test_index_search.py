@@ -26,6 +26,22 @@ class IndexAndSearch(ProgramTest):
         self.assertEqual(before, (sha256(file), os.stat(file).st_mtime_ns))
         self.assertEqual({entry.name for entry in self.folder.iterdir()}, {"app.db", "app.db.nearlite"})
 
+    def test_texts_longer_than_the_model_reads_are_told_before_the_run(self):
+        long = "The disk of the server is full again. " * 60
+        self.make_notes(rows=[("One", long), ("Two", "short"), ("Three", long)])
+        priced = self.succeed("index", "app.db", "--dry-run", "--json").json["proposal"]
+        self.assertEqual((priced["language"], priced["max_tokens"]), ("English", 256))
+        table = priced["tables"][0]
+        self.assertEqual((table["rows"], table["texts"], table["longer"], table["counted"]), (3, 3, 2, "all"))
+        self.assertGreater(table["passages"], 4)
+        self.assertGreater(table["estimated_ms"], 0)
+        done = self.run_program("index", "app.db", "--yes", "--json")
+        self.assertIn("English, 256 tokens; 2 of 3 texts are longer: cut into passages", done.err)
+        result = done.json[0]
+        self.assertEqual((result["passages"], result["tokens"], result["longer"]),
+                         (table["passages"], table["tokens"], 2))
+        self.assertIn("(0 texts are longer than the model reads)", self.succeed("index", "app.db", "--dry-run").out)
+
     def test_the_sidecar_folder(self):
         file = self.make_notes()
         os.chmod(file, 0o600)
@@ -107,6 +123,8 @@ class IndexAndSearch(ProgramTest):
         self.assertIn("256 tokens", result.out)
         self.assertFalse((self.folder / "app.db.nearlite").exists())
         dry_run = self.succeed("index", "app.db", "--dry-run").out
+        self.assertRegex(dry_run, r"note: 6 rows, \d+ tokens, about .*, about ")
+        self.assertRegex(dry_run, r"model: .* \(English, 256 tokens; no text is longer\)")
         self.assertEqual(dry_run.splitlines()[1:], result.out.splitlines()[1:])  # the first line has a measured time
         self.assertFalse((self.folder / "app.db.nearlite").exists())
 

@@ -24,7 +24,11 @@ std::string result_line(const StoreBackfill& store, bool dry_run) {
   std::snprintf(text, sizeof text, ": %s %zu, skipped %zu, tokens %zu, wall_ms %.2f, store_ms %.2f",
                 dry_run ? "would embed" : "embedded", result.embedded,
                 result.skipped + result.blocked, result.tokens, result.wall_ms, result.store_ms);
-  return printable(store.class_name) + text;
+  return printable(store.class_name) + text + (dry_run ? "; " + expected_text(result) : "");
+}
+
+void tell_notes(const Context& context, const StoreBackfill& store) {
+  for (const std::string& note : store.result->notes) context.note(store.store + ": " + note);
 }
 
 void tell_skipped(const Context& context, const StoreBackfill& store) {
@@ -77,6 +81,7 @@ class Reporter {
       return;
     }
     if (!store.warning.empty()) context_.warn(store.store + ": " + store.warning);
+    tell_notes(context_, store);
     tell_skipped(context_, store);
     if (text()) {
       context_.out.line(result_line(store, settings_.dry_run));
@@ -125,9 +130,19 @@ Json json_of(const StoreBackfill& store) {
                {"tokens", result.tokens},
                {"truncated", result.truncated},
                {"passages", result.passages},
+               {"longer", result.longer},
                {"wall_ms", result.wall_ms},
                {"store_ms", result.store_ms},
                {"stopped", result.stopped}});
+  if (result.estimated_ms) {
+    json["estimated_ms"] = *result.estimated_ms;
+    json["estimated_bytes"] = result.estimated_bytes;
+  }
+  if (result.imported > 0) {
+    json["imported"] = result.imported;
+    json["imported_vectors"] = result.imported_vectors;
+  }
+  if (!result.notes.empty()) json["notes"] = result.notes;
   Json& skipped = json["skipped_records"] = Json::array();
   for (const SkippedRecord& record : result.skipped_records) {
     skipped.push_back({{"key", cli::json_of(record.key)}, {"reason", record.reason}});
@@ -136,6 +151,16 @@ Json json_of(const StoreBackfill& store) {
 }
 
 }  // namespace
+
+std::string expected_text(const BackfillResult& result) {
+  std::string text =
+      with_separators(result.passages) + (result.passages == 1 ? " passage" : " passages") + " (" +
+      with_separators(result.longer) + (result.longer == 1 ? " text is" : " texts are") +
+      " longer than the model reads)";
+  text += ", about " + duration_text(result.estimated_ms.value_or(0)) + ", about " +
+          size_text(result.estimated_bytes);
+  return text;
+}
 
 BackfillOutcome run_backfill(Context& context, std::span<const SelectedStore> stores,
                              const BackfillSettings& settings, std::optional<Backend> backend) {

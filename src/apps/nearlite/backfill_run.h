@@ -31,6 +31,10 @@ BackfillOutcome run_backfill(Context& context, std::span<const SelectedStore> st
                              const BackfillSettings& settings,
                              std::optional<Backend> backend = std::nullopt);
 
+/// What a dry run found: "430 passages (12 texts are longer than the model reads), about 12 s,
+/// about 3.1 MB"
+std::string expected_text(const BackfillResult& result);
+
 /// The stores' results in the form for programs: an array with --json, a line each with --jsonl.
 void put_backfill_json(Context& context, const BackfillOutcome& outcome);
 

@@ -220,14 +220,15 @@ int index(Context& context, IndexArguments arguments) {
   if (look_for_more && (!proposal.tables.empty() || target.recorded.empty())) {
     const std::string model =
         proposal.tables.empty() ? context.default_model() : model_of(proposal.tables.front());
-    const ModelSummary summary = describe_model(context, model, true);
-    put_proposal(context, proposal, summary);
+    const PricedProposal priced = price(context, std::move(proposal), model, target.folder);
+    proposal = priced.proposal;
+    put_proposal(context, priced);
     if (proposal.tables.empty()) {
       throw NotFound("no table of " + target.database.string() + " has text to search",
                      "name one with --table T:COLUMN,COLUMN");
     }
     if (arguments.backfill.dry_run) {
-      if (context.machine_form()) put_proposal_json(context, proposal, summary);
+      if (context.machine_form()) put_proposal_json(context, priced);
       return 0;
     }
     if (!is_accepted(context, arguments)) return 0;

@@ -1,15 +1,20 @@
 #include "index_proposal.h"
 
 #include <algorithm>
-#include <array>
+#include <chrono>
 
-#include "nearlite/base/clock.h"
+#include "../backfill_run.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/base/names.h"
+#include "nearlite/databases/table_store.h"
 
 namespace nearlite::cli {
 namespace {
+
+// What is counted before somebody is asked: all texts up to this many, of more a sample.
+constexpr std::size_t kMostTexts = 4000;
+constexpr std::chrono::milliseconds kMostTime{2000};
 
 /// "English" if the model's card says `language: en` (or a list of just that), else nothing.
 std::string language_of(const std::filesystem::path& folder) {
@@ -30,59 +35,54 @@ std::string language_of(const std::filesystem::path& folder) {
   return english && only ? "English" : "";
 }
 
-double measured_tokens_per_second(const TextEncoder& encoder) {
-  // As long as usual texts are; the first batch only loads the weights.
-  std::string text;
-  for (int i = 0; i < 10; ++i) text += "the quick brown fox jumps over the lazy dog ";
-  const std::vector<std::string_view> texts(16, text);
-  encoder.encode(std::span(texts).first(1), TextRole::kDocument);
-  const Stopwatch stopwatch;
-  const EncodedBatch batch = encoder.encode(texts, TextRole::kDocument);
-  return static_cast<double>(batch.num_tokens) / stopwatch.elapsed_ms() * 1000;
+/// "3,000", or "about 61,000" of a sample.
+std::string counted(std::size_t number, bool exact) {
+  return (exact ? "" : "about ") + with_separators(number);
 }
 
-struct Cost {
-  std::optional<double> milliseconds;
-  std::uint64_t bytes = 0;
-};
-
-Cost cost_of(const ProposedTable& table, const ModelSummary& model) {
-  Cost cost;
-  if (model.tokens_per_second)
-    cost.milliseconds = static_cast<double>(table.tokens) / *model.tokens_per_second * 1000;
-  // A vector in the truth and one in the segment, and what stands beside it; texts of more than 200
-  // tokens are several.
-  const std::uint64_t passages = std::max(table.rows, table.tokens / 200);
-  cost.bytes = passages * (2 * model.dim * sizeof(float) + 300);
-  return cost;
+Json cost_json(const std::optional<CostEstimate>& cost, const ProposedTable& table) {
+  if (!cost) {
+    return {{"rows", table.rows},
+            {"tokens", table.tokens},
+            {"estimated_ms", nullptr},
+            {"estimated_bytes", nullptr}};
+  }
+  return {{"rows", cost->rows},
+          {"texts", cost->cost.texts},
+          {"longer", cost->cost.longer},
+          {"passages", cost->cost.passages},
+          {"tokens", cost->cost.tokens},
+          {"counted", cost->exact ? "all" : "sample"},
+          {"estimated_ms", cost->milliseconds ? Json(*cost->milliseconds) : Json(nullptr)},
+          {"estimated_bytes", cost->bytes}};
 }
 
-Json json_of(const Proposal& proposal, const ModelSummary& model) {
+Json json_of(const PricedProposal& priced) {
   Json tables = Json::array();
-  for (const ProposedTable& table : proposal.tables) {
+  for (std::size_t i = 0; i < priced.proposal.tables.size(); ++i) {
+    const ProposedTable& table = priced.proposal.tables[i];
     Json columns = Json::array();
     for (const ProposedColumn& column : table.columns)
       columns.push_back({{"column", column.name}, {"reason", column.reason}});
-    const Cost cost = cost_of(table, model);
-    tables.push_back(
-        {{"store", table.config.name},
-         {"table", table.config.table},
-         {"key", table.key},
-         {"bare_rowid", table.bare_rowid},
-         {"columns", columns},
-         {"reason", table.reason},
-         {"rows", table.rows},
-         {"tokens", table.tokens},
-         {"estimated_ms", cost.milliseconds ? Json(*cost.milliseconds) : Json(nullptr)},
-         {"estimated_bytes", cost.bytes}});
+    Json json = {{"store", table.config.name}, {"table", table.config.table},
+                 {"key", table.key},           {"bare_rowid", table.bare_rowid},
+                 {"columns", columns},         {"reason", table.reason}};
+    json.update(cost_json(priced.costs[i], table));
+    tables.push_back(std::move(json));
   }
   Json left_out = Json::array();
-  for (const LeftOut& part : proposal.left_out) {
+  for (const LeftOut& part : priced.proposal.left_out) {
     left_out.push_back({{"table", part.table},
                         {"column", part.column.empty() ? Json(nullptr) : Json(part.column)},
                         {"reason", part.reason}});
   }
-  return {{"proposal", {{"model", model.name}, {"tables", tables}, {"left_out", left_out}}}};
+  const ModelSummary& model = priced.model;
+  return {{"proposal",
+           {{"model", model.name},
+            {"language", model.language.empty() ? Json(nullptr) : Json(model.language)},
+            {"max_tokens", model.encoder ? Json(model.max_tokens) : Json(nullptr)},
+            {"tables", tables},
+            {"left_out", left_out}}}};
 }
 
 std::string left_out_text(const Proposal& proposal) {
@@ -102,34 +102,90 @@ std::string left_out_text(const Proposal& proposal) {
 
 }  // namespace
 
-ModelSummary describe_model(Context& context, const std::string& name, bool measure) {
+ModelSummary describe_model(const Context& context, const std::string& name) {
   ModelSummary summary;
   summary.name = name;
   try {
-    const auto encoder = lazy_encoder(name, context.model_places(), context.encoder_options());
+    auto encoder = lazy_encoder(name, context.model_places(), context.encoder_options());
     const ModelInfo& info = encoder->info();
-    summary.dim = info.dim;
-    const std::string language = language_of(info.folder);
-    summary.text = name + " (" + language + (language.empty() ? "" : ", ") +
-                   std::to_string(info.max_tokens) + " tokens; longer texts are cut into passages)";
-    if (measure) summary.tokens_per_second = measured_tokens_per_second(*encoder);
+    summary.max_tokens = info.max_tokens;
+    summary.language = language_of(info.folder);
+    summary.encoder = std::move(encoder);
   } catch (const NotFound&) {
-    summary.text = name + " (not on this machine yet)";
+    summary.encoder = nullptr;  // said in the proposal
   }
   return summary;
 }
 
+PricedProposal price(const Context& context, Proposal proposal, const std::string& model,
+                     const std::filesystem::path& sidecar_folder) {
+  PricedProposal priced{std::move(proposal), describe_model(context, model), {}};
+  const std::size_t num_tables = priced.proposal.tables.size();
+  priced.costs.resize(num_tables);
+  if (!priced.model.encoder || num_tables == 0) return priced;
+  CostOptions options;
+  options.max_texts = std::max<std::size_t>(kMostTexts / num_tables, 100);
+  options.max_time =
+      std::max(kMostTime / static_cast<int>(num_tables), std::chrono::milliseconds(100));
+  options.threads = context.options.threads;
+  std::optional<double> ms_per_token;
+  for (std::size_t i = 0; i < num_tables; ++i) {
+    const TableConfig& config = priced.proposal.tables[i].config;
+    EmbeddableOptions store = TableStore::options_for(config, sidecar_folder);
+    store.encoder = priced.model.encoder;
+    options.measure = i == 0;  // the table with the most text
+    CostEstimate cost = TableStore(config, std::move(store)).estimate_cost(options);
+    const auto tokens = static_cast<double>(std::max<std::size_t>(cost.cost.tokens, 1));
+    if (cost.milliseconds) ms_per_token = *cost.milliseconds / tokens;
+    if (!cost.milliseconds && ms_per_token) cost.milliseconds = *ms_per_token * tokens;
+    priced.costs[i] = cost;
+  }
+  return priced;
+}
+
+std::string limit_text(const PricedProposal& priced) {
+  const ModelSummary& model = priced.model;
+  if (!model.encoder) return "not on this machine yet";
+  TextCost all;
+  bool exact = true;
+  for (const auto& cost : priced.costs) {
+    if (!cost) continue;
+    all += cost->cost;
+    exact = exact && cost->exact;
+  }
+  std::string text = model.language + (model.language.empty() ? "" : ", ") +
+                     std::to_string(model.max_tokens) + " tokens";
+  if (all.texts == 0) return text;
+  if (all.longer == 0)
+    return text + "; " + (exact ? "no text is" : "hardly any text is") + " longer";
+  return text + "; " + counted(all.longer, exact) + " of " + with_separators(all.texts) +
+         (all.longer == 1 && exact ? " texts is" : " texts are") + " longer: cut into passages";
+}
+
 std::string model_of(const ProposedTable& table) { return full_model_name(table.config.model); }
 
-void put_proposal(Context& context, const Proposal& proposal, const ModelSummary& model) {
-  if (context.machine_form()) return;
-  for (const ProposedTable& table : proposal.tables) {
-    const Cost cost = cost_of(table, model);
-    std::string line = printable(table.config.name) + ": " + with_separators(table.rows) +
-                       " rows, about " + short_number(static_cast<double>(table.tokens)) +
-                       " tokens, ";
-    if (cost.milliseconds) line += "about " + duration_text(*cost.milliseconds) + ", ";
-    line += "about " + size_text(cost.bytes);
+void put_proposal(Context& context, const PricedProposal& priced) {
+  const std::string model =
+      "model: " + printable(priced.model.name) + " (" + printable(limit_text(priced)) + ")";
+  if (context.machine_form()) {
+    context.note(model);
+    return;
+  }
+  const Proposal& proposal = priced.proposal;
+  for (std::size_t i = 0; i < proposal.tables.size(); ++i) {
+    const ProposedTable& table = proposal.tables[i];
+    const auto& cost = priced.costs[i];
+    std::string line = printable(table.config.name) + ": " +
+                       with_separators(cost ? cost->rows : table.rows) + " rows, ";
+    if (cost) {
+      line += cost->exact ? with_separators(cost->cost.tokens)
+                          : "about " + short_number(static_cast<double>(cost->cost.tokens));
+      line += " tokens, ";
+      if (cost->milliseconds) line += "about " + duration_text(*cost->milliseconds) + ", ";
+      line += "about " + size_text(cost->bytes);
+    } else {
+      line += "about " + short_number(static_cast<double>(table.tokens)) + " tokens";
+    }
     context.out.line(line);
     context.out.line(
         "  table " + printable(table.config.table) + ", key " + printable(join_names(table.key)) +
@@ -140,12 +196,12 @@ void put_proposal(Context& context, const Proposal& proposal, const ModelSummary
     }
   }
   if (!proposal.left_out.empty()) context.out.write("left out:\n" + left_out_text(proposal));
-  context.out.line("model: " + printable(model.text));
+  context.out.line(model);
   context.out.flush();
 }
 
-void put_proposal_json(Context& context, const Proposal& proposal, const ModelSummary& model) {
-  context.put_json(json_of(proposal, model));
+void put_proposal_json(Context& context, const PricedProposal& priced) {
+  context.put_json(json_of(priced));
 }
 
 void tell_new_tables(const Context& context, const Proposal& proposal, const std::string& command) {
@@ -160,15 +216,17 @@ std::string index_result_line(const vector_service::StoreBackfill& store, bool d
   const BackfillResult& result = *store.result;
   std::string line = printable(store.store) + (dry_run ? ": would embed " : ": embedded ") +
                      with_separators(result.embedded) + (result.embedded == 1 ? " row" : " rows");
-  if (result.embedded > 0) {
+  if (result.embedded > 0 && dry_run) line += ", " + with_separators(result.tokens) + " tokens";
+  if (result.embedded > 0 && !dry_run) {
     line += " (" + with_separators(result.passages) +
             (result.passages == 1 ? " passage, " : " passages, ") + with_separators(result.tokens) +
             " tokens)";
   }
+  if (dry_run) line += ": " + expected_text(result);
   line += ", unchanged " + with_separators(result.unchanged) + ", removed " +
           with_separators(result.removed) + ", skipped " +
-          with_separators(result.skipped + result.blocked) + ", in " +
-          duration_text(result.wall_ms);
+          with_separators(result.skipped + result.blocked);
+  if (!dry_run) line += ", in " + duration_text(result.wall_ms);
   return line;
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "nearlite/base/clock.h"
+#include "nearlite/embeddable/cost.h"
 #include "nearlite/embeddable/freshness.h"
 #include "nearlite/embeddable/record.h"
 #include "nearlite/encoder/text_encoder.h"
@@ -106,6 +107,13 @@ struct BackfillResult {
   std::size_t tokens = 0;
   std::size_t truncated = 0;  // passages cut by the model (only texts that could not be split)
   std::size_t passages = 0;
+  std::size_t longer = 0;  // of `embedded`: texts longer than the model reads, cut into passages
+  // A dry run only: what the run would take, by the speed of a sample encoded just now.
+  std::optional<double> estimated_ms{};
+  std::uint64_t estimated_bytes = 0;  // that would be written
+  std::size_t imported = 0;           // records that a file of the original said something of
+  std::size_t imported_vectors = 0;   // of `embedded`: vectors taken from that file
+  std::vector<std::string> notes{};   // what the user should know of the run
   double wall_ms = 0;
   double store_ms = 0;  // of wall_ms, in the sidecar and index files
   bool stopped = false;
@@ -176,6 +184,9 @@ class EmbeddableDBMixin {
   RecordSearchResult search_records(std::span<const float> query,
                                     const RecordSearchOptions& options) const;
   Freshness freshness() const;
+  /// What embedding all records would take. Reads and counts a sample of many records; writes
+  /// nothing. Throws as TextEncoder::info().
+  CostEstimate estimate_cost(const CostOptions& options = {}) const;
   /// Verifies sidecar, segments, index, JSON and source keys against each other; `repair` rebuilds
   /// what is derived.
   std::vector<CheckFinding> check(bool repair);

@@ -70,7 +70,16 @@ struct RecordWrite {
   std::string decision{};  // of governance: allow, redact, quarantine, block
   std::string rules_version{};
   std::string governed_text{};
+  std::string written_at{};  // RFC 3339; "": now
   std::vector<PassageWrite> passages{};
+};
+
+/// What a file of another program said of a source row.
+struct ImportedRow {
+  std::string kind{};
+  std::string source_id{};
+  std::string entry{};    // JSON object
+  std::string content{};  // JSON of the record as it was there; "": none
 };
 
 /// The vectors of one text, to be used again for another record with the same text.
@@ -117,6 +126,7 @@ struct RecordEntry {
   std::string last_updated{};
   std::string embedded_at{};
   int embedding_version = 1;
+  std::string imported{};  // ImportedRow::entry
   std::vector<std::uint64_t> passage_hashes{};
 };
 
@@ -179,6 +189,10 @@ class Sidecar {
   /// The vectors stay: other rules decided the same.
   void set_governance(const SourceKey& key, std::string_view decision,
                       std::string_view rules_version);
+  /// Kept beside the record until that is removed. kind and source_id are those of the record where
+  /// it has none; content goes when the record's text is another than `text_hash`.
+  void put_imported(const SourceKey& key, const ImportedRow& row, std::uint64_t text_hash);
+  std::optional<ImportedRow> imported(const SourceKey& key);
   /// The slots that were removed; nothing if there was no such record.
   std::optional<std::vector<std::int64_t>> remove_record(const SourceKey& key);
   void for_each_record(std::string_view store,
@@ -229,6 +243,8 @@ class Sidecar {
   Connection& connection() noexcept;
 
  private:
+  std::optional<std::vector<std::int64_t>> remove_rows(const SourceKey& key);
+
   struct State;
   std::unique_ptr<State> state_;
 };
