@@ -39,6 +39,25 @@ class PrefixTrie {
     return best;
   }
 
+  /// Calls visit(length, value) for each key that `text` begins with, shortest first.
+  template <typename Visit>
+  void for_each_prefix(std::string_view text, Visit visit) const {
+    const Node* const nodes = nodes_.data();
+    std::uint32_t node = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      const std::uint32_t child = nodes[node].base ^ static_cast<unsigned char>(text[i]);
+      if (nodes[child].parent != node) return;
+      node = child;
+      if (nodes[node].value >= 0) visit(i + 1, nodes[node].value);
+    }
+  }
+
+  /// The value of a whole key, or -1.
+  std::int32_t find(std::string_view key) const noexcept {
+    const Match match = longest_prefix(key);
+    return match.length == key.size() ? match.value : -1;
+  }
+
   std::size_t longest_key() const noexcept { return longest_key_; }
 
  private:

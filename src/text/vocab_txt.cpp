@@ -75,6 +75,10 @@ std::unique_ptr<const Tokenizer> load_vocab_tokenizer(const std::filesystem::pat
   definition.unknown_id = id_of("[UNK]");
   definition.ids_before = {id_of("[CLS]")};
   definition.ids_behind = {id_of("[SEP]")};
+  definition.parts = {.normalizers = {"BertNormalizer"},
+                      .pre_tokenizers = {"BertPreTokenizer"},
+                      .model = "WordPiece",
+                      .post_processors = {"BertProcessing"}};
   return make_wordpiece_tokenizer(std::move(definition));
 }
 

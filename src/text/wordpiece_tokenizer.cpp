@@ -46,7 +46,8 @@ std::size_t character_border(std::string_view text, std::size_t at) {
 class WordPieceTokenizer final : public Tokenizer {
  public:
   explicit WordPieceTokenizer(WordPieceDefinition definition)
-      : before_(std::move(definition.ids_before)),
+      : parts_(std::move(definition.parts)),
+        before_(std::move(definition.ids_before)),
         behind_(std::move(definition.ids_behind)),
         vocabulary_(definition.vocabulary, definition.continuation, definition.unknown_id),
         raw_added_(raw_matcher(definition.added_tokens)),
@@ -89,6 +90,10 @@ class WordPieceTokenizer final : public Tokenizer {
     return before_.size() + behind_.size();
   }
   std::size_t vocabulary_size() const noexcept override { return vocabulary_size_; }
+  std::optional<std::int32_t> unknown_id() const noexcept override {
+    return vocabulary_.unknown_id();
+  }
+  const TokenizerParts& parts() const noexcept override { return parts_; }
 
  private:
   /// Appends the ids of `text` until there are `enough` in `ids`, or a few more.
@@ -152,6 +157,7 @@ class WordPieceTokenizer final : public Tokenizer {
     WordReader(normalized_words_, enough, ids).read(normalized.text, stop);
   }
 
+  TokenizerParts parts_;
   std::vector<std::int32_t> before_;
   std::vector<std::int32_t> behind_;
   Vocabulary vocabulary_;

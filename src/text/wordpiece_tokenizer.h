@@ -22,6 +22,7 @@ struct WordPieceDefinition {
   std::vector<AddedToken> added_tokens;
   std::vector<std::int32_t> ids_before;  // special tokens in front of every text
   std::vector<std::int32_t> ids_behind;
+  TokenizerParts parts;
 };
 
 /// Throws CorruptData if nothing remains of an added token when it is normalized.

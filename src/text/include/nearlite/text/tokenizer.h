@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,6 +15,14 @@ namespace nearlite {
 struct TokenizedText {
   std::vector<std::int32_t> ids;
   bool truncated = false;  // there was more text than fitted
+};
+
+/// What a tokenizer is made of: the names that its file gives, in the order in which they work.
+struct TokenizerParts {
+  std::vector<std::string> normalizers;
+  std::vector<std::string> pre_tokenizers;
+  std::string model;  // "WordPiece", "Unigram", "BPE" or "WordLevel"
+  std::vector<std::string> post_processors;
 };
 
 /// Text to token ids, equal to the Hugging Face `tokenizers` library on the same tokenizer.json.
@@ -34,6 +44,9 @@ class Tokenizer {
   virtual std::size_t num_special_tokens() const noexcept = 0;
   /// One more than the largest id: the rows that an embedding table needs.
   virtual std::size_t vocabulary_size() const noexcept = 0;
+  /// The token of what the vocabulary does not have; nothing where there is none.
+  virtual std::optional<std::int32_t> unknown_id() const noexcept = 0;
+  virtual const TokenizerParts& parts() const noexcept = 0;
 };
 
 struct TokenizerOptions {
