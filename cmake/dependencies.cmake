@@ -4,8 +4,6 @@ set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)  # a program that adds this folder lin
 find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(nlohmann_json 3.11 REQUIRED)
-find_package(dnnl 2.6 REQUIRED)
-find_package(OpenMP REQUIRED COMPONENTS CXX)
 if(NOT TARGET ${NEARLITE_SQLITE_TARGET})
   find_package(SQLite3 3.37 REQUIRED)
 endif()

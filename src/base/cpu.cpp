@@ -24,6 +24,7 @@ CpuFeatures detect() {
   const std::string_view isa = forced == nullptr ? "" : forced;
   if (isa == "scalar") found = {};
   if (isa == "avx2") found = {.avx2 = found.avx2};
+  if (isa == "avx512") found = {.avx2 = found.avx2, .avx512 = found.avx512};
   return found;
 }
 

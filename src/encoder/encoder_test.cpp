@@ -28,7 +28,9 @@ std::vector<float> encode_one(const TextEncoder& encoder, std::string_view text,
 }
 
 std::shared_ptr<const TextEncoder> open(const ModelFixture& fixture, std::size_t threads = 1) {
-  return open_encoder(fixture.path(), {.threads = threads, .digest_cache = fixture.digests()});
+  return open_encoder(
+      fixture.path(),
+      {.threads = threads, .precision = Precision::kFp32, .digest_cache = fixture.digests()});
 }
 
 void expect_near(const std::vector<float>& ours, const std::vector<double>& expected) {
@@ -466,7 +468,8 @@ TEST(Identity, DoesNotNeedItsCache) {
 TEST(LazyEncoder, TouchesNothingBeforeItIsAskedAndTriesAgainAfterAFailure) {
   const TemporaryFolder cache;
   const ModelPlaces places{.hub_caches = {}, .own_caches = {cache.path()}};
-  const auto encoder = lazy_encoder("org/small", places, {.threads = 1});
+  const auto encoder =
+      lazy_encoder("org/small", places, {.threads = 1, .precision = Precision::kFp32});
   EXPECT_THAT(message_of<NotFound>([&] { encoder->info(); }), HasSubstr("(not there)"));
   const ModelFixture fixture;
   std::filesystem::create_directories(cache.path() / "org");

@@ -34,7 +34,7 @@ struct ModelFolder {
 /// files are kept in `digest_cache` (see digests.h). Throws NotFound that lists the files needed,
 /// CorruptData, or InvalidArgument that names what is not supported.
 ModelFolder read_model_folder(const std::filesystem::path& folder, const std::string& name,
-                              const std::filesystem::path& digest_cache);
+                              const std::filesystem::path& digest_cache, Precision precision);
 
 /// Throws Unavailable if a file was changed since its digest was taken: its vectors would not be
 /// those of the identity.

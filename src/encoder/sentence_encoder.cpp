@@ -117,7 +117,8 @@ const SentenceEncoder::Network& SentenceEncoder::network() const {
   if (!network_) {
     auto loaded = std::make_unique<Network>();
     loaded->transformer = load_transformer(
-        folder_.transformer, std::make_shared<const Weights>(folder_.transformer_folder));
+        folder_.transformer, std::make_shared<const Weights>(folder_.transformer_folder),
+        folder_.info.precision);
     for (const auto& module : folder_.after_pooling) {
       const auto* dense = std::get_if<DenseConfig>(&module);
       loaded->after_pooling.emplace_back();

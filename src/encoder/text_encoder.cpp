@@ -38,7 +38,8 @@ class LazyEncoder final : public TextEncoder {
     if (!encoder_) {
       const std::string full = full_model_name(name_);
       encoder_ = std::make_unique<const SentenceEncoder>(
-          read_model_folder(find_model(full, places_), full, digest_cache_of(options_, places_)),
+          read_model_folder(find_model(full, places_), full, digest_cache_of(options_, places_),
+                            options_.precision),
           options_);
       ready_ = encoder_.get();
     }
@@ -58,7 +59,8 @@ class LazyEncoder final : public TextEncoder {
 std::shared_ptr<const TextEncoder> open_encoder(const std::filesystem::path& folder,
                                                 const EncoderOptions& options) {
   auto encoder = std::make_shared<const SentenceEncoder>(
-      read_model_folder(folder, folder.string(), digest_cache_of(options, ModelPlaces::standard())),
+      read_model_folder(folder, folder.string(), digest_cache_of(options, ModelPlaces::standard()),
+                        options.precision),
       options);
   encoder->load();
   return encoder;

@@ -10,6 +10,7 @@ namespace nearlite {
 
 const Kernels& kernels() {
 #if defined(__x86_64__)
+  if (cpu_features().avx512_vnni) return kAvx512VnniKernels;
   if (cpu_features().avx512) return kAvx512Kernels;
   if (cpu_features().avx2) return kAvx2Kernels;
 #endif

@@ -19,13 +19,29 @@ struct AttentionHead {
   std::size_t output_stride = 0;
 };
 
-/// Weights of the built-in matrix product, [num_panels][in][panel_columns], columns behind `out`
-/// are zero.
+/// What happens to a product before it is stored for good.
+enum class Epilogue { kNone, kGeluErf, kGeluTanh, kRelu };
+
+/// Packed weights of a matrix product: panels of panel_columns columns, each
+/// [steps][columns][group], where a step takes `group` neighbouring inputs at once. Columns behind
+/// `out` and inputs behind `in` are zero.
 struct PackedGemm {
-  const float* panels = nullptr;
-  const float* bias = nullptr;  // [num_panels * panel_columns]
-  std::size_t in = 0;
+  const void* panels = nullptr;           // float, bfloat16 pairs, int16 pairs or int8 quads
+  const float* bias = nullptr;            // [num_panels * panel_columns]
+  const float* column_scales = nullptr;   // integers: what one unit of a column is worth
+  const std::int32_t* offsets = nullptr;  // int8: 128 times the sum of each column, see gemm_bytes
+  std::size_t steps = 0;                  // in / group, rounded up
   std::size_t out = 0;
+  Epilogue epilogue = Epilogue::kNone;
+};
+
+/// Rows that quantize_words or quantize_bytes made: [rows, stride] integers and what one unit of
+/// each row is worth.
+template <typename Integer>
+struct QuantizedRows {
+  Integer* values = nullptr;
+  float* scales = nullptr;
+  std::size_t stride = 0;  // integers per row, a multiple of the group; zeros behind the inputs
 };
 
 /// The inner loops of a transformer for one instruction set. In all of them a row of the result is
@@ -34,10 +50,34 @@ struct PackedGemm {
 struct Kernels {
   const char* name = "";
   std::size_t panel_columns = 0;
-  /// target[r, :] = source[r, :] * weights + bias; source [rows, in], target [rows, out], both
-  /// row-major.
+  /// target[r, :] = epilogue(source[r, :] * weights + bias); source [rows, in], target [rows, out],
+  /// both row-major. Weights: float.
   void (*gemm)(const PackedGemm& weights, std::size_t rows, const float* source,
                float* target) noexcept = nullptr;
+  /// The same with weights as pairs of bfloat16; source: [rows, 2 * steps] floats that
+  /// round_to_bfloat16 made. Products and sums are fp32.
+  void (*gemm_bfloat16)(const PackedGemm& weights, std::size_t rows, const float* source,
+                        float* target) noexcept = nullptr;
+  /// The same with int16 pairs, summed exactly in 32 bits: every instruction set gives the same
+  /// sums. The scales of rows and columns must keep every sum below 2^31.
+  void (*gemm_words)(const PackedGemm& weights, std::size_t rows,
+                     const QuantizedRows<std::int16_t>& source, float* target) noexcept = nullptr;
+  /// The same with int8 quads; source: a value plus 128, as the instruction wants one factor
+  /// without sign (weights.offsets takes that out again). Null where there is no such instruction:
+  /// the same integers then go through gemm_words.
+  void (*gemm_bytes)(const PackedGemm& weights, std::size_t rows,
+                     const QuantizedRows<std::uint8_t>& source, float* target) noexcept = nullptr;
+  /// Rounds to the nearest bfloat16, ties to even, kept as float; zeros from `in` to `stride`.
+  void (*round_to_bfloat16)(const float* source, std::size_t rows, std::size_t in, float* target,
+                            std::size_t stride) noexcept = nullptr;
+  /// Scales each row of `in` floats so that its largest magnitude is at most `largest` (32,767) and
+  /// its Euclidean length at most `length`, and rounds to integers.
+  void (*quantize_words)(const float* source, std::size_t rows, std::size_t in, float largest,
+                         float length,
+                         const QuantizedRows<std::int16_t>& target) noexcept = nullptr;
+  /// Scales each row so that its largest magnitude is 127, rounds, and adds 128.
+  void (*quantize_bytes)(const float* source, std::size_t rows, std::size_t in,
+                         const QuantizedRows<std::uint8_t>& target) noexcept = nullptr;
   /// x * Phi(x) with the exact error function, to 5e-8 absolute.
   void (*gelu_erf)(float* values, std::size_t count) noexcept = nullptr;
   /// The tanh approximation of "gelu_new" and "gelu_pytorch_tanh".
@@ -62,6 +102,7 @@ constexpr std::size_t attention_scratch_floats(std::size_t num_tokens, std::size
 extern const Kernels kBaselineKernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
+extern const Kernels kAvx512VnniKernels;
 
 /// The best that this processor has (and NEARLITE_ISA allows).
 const Kernels& kernels();

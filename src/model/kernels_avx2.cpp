@@ -3,6 +3,7 @@
 #define NEARLITE_GEMM_VECTORS 3
 #define NEARLITE_ATTENTION_ROWS 4
 #define NEARLITE_ATTENTION_VECTORS 2
+#define NEARLITE_KERNEL_VNNI 0
 #include "kernels_impl.h"
 
 namespace nearlite {

@@ -5,6 +5,7 @@
 #define NEARLITE_GEMM_VECTORS 2
 #define NEARLITE_ATTENTION_ROWS 4
 #define NEARLITE_ATTENTION_VECTORS 2
+#define NEARLITE_KERNEL_VNNI 0
 #include "kernels_impl.h"
 
 namespace nearlite {

@@ -9,6 +9,10 @@
 #include <cstdint>
 #include <utility>  // index_sequence
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "kernels.h"
 
 namespace nearlite {
@@ -32,6 +36,40 @@ NEARLITE_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
 NEARLITE_INLINE Vec magnitude(Vec a) {
   return reinterpret_cast<Vec>(reinterpret_cast<VecInt>(a) & 0x7fffffff);
 }
+
+constexpr std::int32_t kUpperHalf = -65536;  // 0xffff0000
+
+NEARLITE_INLINE VecInt load_integers(const std::byte* from) {
+  VecInt value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+
+/// Adds to each lane the sum of the products of two pairs of int16.
+NEARLITE_INLINE void add_word_products(VecInt& sums, VecInt a, VecInt b) {
+#if NEARLITE_KERNEL_VNNI
+  // Not the intrinsic: GCC 12 moves its accumulators between registers and the stack.
+  asm("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
+#elif NEARLITE_KERNEL_LANES == 16
+  sums += reinterpret_cast<VecInt>(
+      _mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif NEARLITE_KERNEL_LANES == 8
+  sums += reinterpret_cast<VecInt>(
+      _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#elif defined(__x86_64__)
+  sums += reinterpret_cast<VecInt>(
+      _mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+  sums += (a >> 16) * (b >> 16) + ((a << 16) >> 16) * ((b << 16) >> 16);
+#endif
+}
+
+#if NEARLITE_KERNEL_VNNI
+/// Adds to each lane the sum of the products of four uint8 of `a` and four int8 of `b`.
+NEARLITE_INLINE void add_byte_products(VecInt& sums, VecInt a, VecInt b) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
+}
+#endif
 
 template <std::size_t... Lane>
 NEARLITE_INLINE VecInt lane_numbers(std::index_sequence<Lane...>) {
@@ -198,37 +236,167 @@ void add_layer_norm(float* target, const float* added, const float* gamma, const
 }
 
 // ---- matrix product
-// -------------------------------------------------------------------------------------------------
 
 constexpr std::size_t kGemmRows = NEARLITE_GEMM_ROWS;
 constexpr std::size_t kGemmVectors = NEARLITE_GEMM_VECTORS;
 constexpr std::size_t kPanelColumns = kGemmVectors * kLanes;
 
-/// Rows x kPanelColumns of the result, kept in registers over the whole inner dimension: one order
-/// of summation for every number of rows.
-template <std::size_t Rows>
-void gemm_tile(const float* panel, const float* bias, std::size_t in, const float* source,
-               float* target, std::size_t target_stride, std::size_t columns) noexcept {
-  Vec sums[Rows][kGemmVectors] = {};
-  for (std::size_t k = 0; k < in; ++k) {
-    Vec weights[kGemmVectors];
+NEARLITE_INLINE void activate_tile(Epilogue epilogue, float* tile, std::size_t rows,
+                                   std::size_t stride, std::size_t columns) {
+  if (epilogue == Epilogue::kNone) return;
+  for (std::size_t r = 0; r < rows; ++r, tile += stride) {
+    switch (epilogue) {
+      case Epilogue::kGeluErf:
+        gelu_erf(tile, columns);
+        break;
+      case Epilogue::kGeluTanh:
+        gelu_tanh(tile, columns);
+        break;
+      case Epilogue::kRelu:
+        relu(tile, columns);
+        break;
+      case Epilogue::kNone:
+        break;
+    }
+  }
+}
+
+/// Float weights, one input per step.
+struct FloatProduct {
+  using Source = const float*;
+  using Sum = Vec;
+  static constexpr std::size_t kGroup = 1;
+  static constexpr std::size_t kStepBytes = kPanelColumns * sizeof(float);
+
+  NEARLITE_INLINE static Source row(const Source& source, const PackedGemm& weights,
+                                    std::size_t row) {
+    return source + row * weights.steps;
+  }
+  template <std::size_t Rows>
+  NEARLITE_INLINE static void step(Sum (&sums)[Rows][kGemmVectors], const std::byte* panel,
+                                   const Source& source, const PackedGemm& weights, std::size_t k) {
+    const auto* from = reinterpret_cast<const float*>(panel);
+    Vec columns[kGemmVectors];
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < kGemmVectors; ++v) columns[v] = load(from + v * kLanes);
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < Rows; ++r) {
+      const Vec factor = splat(source[r * weights.steps + k]);
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < kGemmVectors; ++v) sums[r][v] += factor * columns[v];
+    }
+  }
+  NEARLITE_INLINE static Vec value(Sum sum, const Source&, const PackedGemm&, std::size_t,
+                                   std::size_t) {
+    return sum;
+  }
+};
+
+/// Pairs of bfloat16, widened as they are read.
+struct BfloatProduct {
+  using Source = const float*;
+  using Sum = Vec;
+  static constexpr std::size_t kGroup = 2;
+  static constexpr std::size_t kStepBytes = kPanelColumns * sizeof(std::int32_t);
+
+  NEARLITE_INLINE static Source row(const Source& source, const PackedGemm& weights,
+                                    std::size_t row) {
+    return source + row * 2 * weights.steps;
+  }
+  template <std::size_t Rows>
+  NEARLITE_INLINE static void step(Sum (&sums)[Rows][kGemmVectors], const std::byte* panel,
+                                   const Source& source, const PackedGemm& weights, std::size_t k) {
+    VecInt pairs[kGemmVectors];
 #pragma GCC unroll 4
     for (std::size_t v = 0; v < kGemmVectors; ++v) {
-      weights[v] = load(panel + k * kPanelColumns + v * kLanes);
+      pairs[v] = load_integers(panel + v * kLanes * sizeof(std::int32_t));
+    }
+#pragma GCC unroll 2
+    for (std::size_t part = 0; part < 2; ++part) {
+      Vec columns[kGemmVectors];
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < kGemmVectors; ++v) {
+        columns[v] = reinterpret_cast<Vec>(part == 0 ? pairs[v] << 16 : pairs[v] & kUpperHalf);
+      }
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < Rows; ++r) {
+        const Vec factor = splat(source[r * 2 * weights.steps + 2 * k + part]);
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < kGemmVectors; ++v) sums[r][v] += factor * columns[v];
+      }
+    }
+  }
+  NEARLITE_INLINE static Vec value(Sum sum, const Source&, const PackedGemm&, std::size_t,
+                                   std::size_t) {
+    return sum;
+  }
+};
+
+/// Pairs of int16 or quads of int8 (one side of which has no sign), summed exactly in 32 bits.
+template <typename Integer>
+struct IntegerProduct {
+  using Source = QuantizedRows<Integer>;
+  using Sum = VecInt;
+  static constexpr std::size_t kGroup = sizeof(std::int32_t) / sizeof(Integer);
+  static constexpr std::size_t kStepBytes = kPanelColumns * sizeof(std::int32_t);
+
+  NEARLITE_INLINE static Source row(const Source& source, const PackedGemm&, std::size_t row) {
+    return {source.values + row * source.stride, source.scales + row, source.stride};
+  }
+  template <std::size_t Rows>
+  NEARLITE_INLINE static void step(Sum (&sums)[Rows][kGemmVectors], const std::byte* panel,
+                                   const Source& source, const PackedGemm&, std::size_t k) {
+    VecInt columns[kGemmVectors];
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < kGemmVectors; ++v) {
+      columns[v] = load_integers(panel + v * kLanes * sizeof(std::int32_t));
     }
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) {
-      const Vec factor = splat(source[r * in + k]);
+      std::int32_t group;
+      __builtin_memcpy(&group, source.values + r * source.stride + kGroup * k, sizeof group);
+      const VecInt factors = group - VecInt{};
 #pragma GCC unroll 4
-      for (std::size_t v = 0; v < kGemmVectors; ++v) sums[r][v] += factor * weights[v];
+      for (std::size_t v = 0; v < kGemmVectors; ++v) {
+        if constexpr (sizeof(Integer) == 2) {
+          add_word_products(sums[r][v], factors, columns[v]);
+        } else {
+          add_byte_products(sums[r][v], factors, columns[v]);
+        }
+      }
     }
   }
+  NEARLITE_INLINE static Vec value(Sum sum, const Source& source, const PackedGemm& weights,
+                                   std::size_t row, std::size_t column) {
+    if constexpr (sizeof(Integer) == 1) {
+      sum -= load_integers(reinterpret_cast<const std::byte*>(weights.offsets + column));
+    }
+    return __builtin_convertvector(sum, Vec) * load(weights.column_scales + column) *
+           source.scales[row];
+  }
+};
+
+/// Rows x kPanelColumns of the result, kept in registers over the whole inner dimension: one order
+/// of summation for every number of rows.
+template <typename Product, std::size_t Rows>
+void gemm_tile(const PackedGemm& weights, std::size_t first, const typename Product::Source& source,
+               float* target) noexcept {
+  typename Product::Sum sums[Rows][kGemmVectors] = {};
+  const std::byte* panel = static_cast<const std::byte*>(weights.panels) +
+                           first / kPanelColumns * weights.steps * Product::kStepBytes;
+  for (std::size_t k = 0; k < weights.steps; ++k) {
+    Product::template step<Rows>(sums, panel + k * Product::kStepBytes, source, weights, k);
+  }
+  const std::size_t columns =
+      weights.out - first < kPanelColumns ? weights.out - first : kPanelColumns;
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
     for (std::size_t v = 0; v < kGemmVectors; ++v) {
-      const Vec value = sums[r][v] + load(bias + v * kLanes);
-      float* to = target + r * target_stride + v * kLanes;
+      const std::size_t column = first + v * kLanes;
+      const Vec value =
+          Product::value(sums[r][v], source, weights, r, column) + load(weights.bias + column);
+      float* to = target + r * weights.out + v * kLanes;
       if ((v + 1) * kLanes <= columns) {
         store(to, value);
       } else if (v * kLanes < columns) {
@@ -236,36 +404,152 @@ void gemm_tile(const float* panel, const float* bias, std::size_t in, const floa
       }
     }
   }
+  activate_tile(weights.epilogue, target, Rows, weights.out, columns);  // while it is in L1
 }
 
-template <std::size_t Rows>
-void gemm_rest(std::size_t rows, const float* panel, const float* bias, std::size_t in,
-               const float* source, float* target, std::size_t target_stride,
-               std::size_t columns) noexcept {
+template <typename Product, std::size_t Rows>
+NEARLITE_INLINE void gemm_tile_of(std::size_t rows, const PackedGemm& weights, std::size_t first,
+                                  const typename Product::Source& source, float* target) {
   if constexpr (Rows > 0) {
     if (rows == Rows) {
-      gemm_tile<Rows>(panel, bias, in, source, target, target_stride, columns);
+      gemm_tile<Product, Rows>(weights, first, source, target);
     } else {
-      gemm_rest<Rows - 1>(rows, panel, bias, in, source, target, target_stride, columns);
+      gemm_tile_of<Product, Rows - 1>(rows, weights, first, source, target);
+    }
+  }
+}
+
+/// All rows of one panel before the next: a panel of 384 inputs stays in L1. The rows are cut into
+/// pieces of about equal size, as two rows cost as much time as five.
+template <typename Product>
+void gemm_of(const PackedGemm& weights, std::size_t rows, const typename Product::Source& source,
+             float* target) noexcept {
+  const std::size_t num_tiles = (rows + kGemmRows - 1) / kGemmRows;
+  for (std::size_t first = 0; first < weights.out; first += kPanelColumns) {
+    std::size_t row = 0;
+    for (std::size_t tile = 0; tile < num_tiles; ++tile) {
+      const std::size_t end = (tile + 1) * rows / num_tiles;
+      gemm_tile_of<Product, kGemmRows>(end - row, weights, first,
+                                       Product::row(source, weights, row),
+                                       target + row * weights.out + first);
+      row = end;
     }
   }
 }
 
 void gemm(const PackedGemm& weights, std::size_t rows, const float* source,
           float* target) noexcept {
-  for (std::size_t first = 0; first < weights.out; first += kPanelColumns) {
-    const float* panel = weights.panels + first * weights.in;
-    const std::size_t columns =
-        weights.out - first < kPanelColumns ? weights.out - first : kPanelColumns;
-    std::size_t row = 0;
-    for (; row + kGemmRows <= rows; row += kGemmRows) {
-      gemm_tile<kGemmRows>(panel, weights.bias + first, weights.in, source + row * weights.in,
-                           target + row * weights.out + first, weights.out, columns);
-    }
-    gemm_rest<kGemmRows - 1>(rows - row, panel, weights.bias + first, weights.in,
-                             source + row * weights.in, target + row * weights.out + first,
-                             weights.out, columns);
+  gemm_of<FloatProduct>(weights, rows, source, target);
+}
+void gemm_bfloat16(const PackedGemm& weights, std::size_t rows, const float* source,
+                   float* target) noexcept {
+  gemm_of<BfloatProduct>(weights, rows, source, target);
+}
+void gemm_words(const PackedGemm& weights, std::size_t rows,
+                const QuantizedRows<std::int16_t>& source, float* target) noexcept {
+  gemm_of<IntegerProduct<std::int16_t>>(weights, rows, source, target);
+}
+#if NEARLITE_KERNEL_VNNI
+void gemm_bytes(const PackedGemm& weights, std::size_t rows,
+                const QuantizedRows<std::uint8_t>& source, float* target) noexcept {
+  gemm_of<IntegerProduct<std::uint8_t>>(weights, rows, source, target);
+}
+#else
+constexpr decltype(Kernels::gemm_bytes) gemm_bytes = nullptr;
+#endif
+
+// ---- rounding of rows
+
+void round_to_bfloat16(const float* source, std::size_t rows, std::size_t in, float* target,
+                       std::size_t stride) noexcept {
+  for (std::size_t row = 0; row < rows; ++row, source += in, target += stride) {
+    const auto rounded = [](Vec x) {
+      const VecInt bits = reinterpret_cast<VecInt>(x);
+      // Half a unit of the last place that stays, less one bit where that place is even.
+      return reinterpret_cast<Vec>((bits + 0x7fff + ((bits >> 16) & 1)) & kUpperHalf);
+    };
+    std::size_t i = 0;
+    for (; i + kLanes <= in; i += kLanes) store(target + i, rounded(load(source + i)));
+    if (i < in) store_part(target + i, rounded(load_part(source + i, in - i, 0.0F)), in - i);
+    for (i = in; i < stride; ++i) target[i] = 0.0F;
   }
+}
+
+/// What a row is multiplied with so that neither its largest magnitude nor its length passes the
+/// limits; 0 for a row of zeros.
+NEARLITE_INLINE float factor_of_row(const float* row, std::size_t in, float largest, float length) {
+  Vec magnitudes[2] = {};
+  TwoSums squares;
+  const std::size_t whole = in / kLanes * kLanes;
+#pragma GCC unroll 2
+  for (std::size_t i = 0; i < whole; i += kLanes) {
+    const Vec x = load(row + i);
+    magnitudes[i / kLanes % 2] = larger(magnitudes[i / kLanes % 2], magnitude(x));
+    squares.add(i, x * x);
+  }
+  if (whole < in) {
+    const Vec x = load_part(row + whole, in - whole, 0.0F);
+    magnitudes[0] = larger(magnitudes[0], magnitude(x));
+    squares.add(0, x * x);
+  }
+  const float found = largest_lane(larger(magnitudes[0], magnitudes[1]));
+  if (!(found > 1e-30F)) return 0.0F;
+  float factor = largest / found;
+  if (length > 0) {
+    const float by_length = length / __builtin_sqrtf(squares.total());
+    if (by_length < factor) factor = by_length;
+  }
+  return factor;
+}
+
+/// The nearest integer in the low bits of each lane: the sum has no bits for a fraction.
+NEARLITE_INLINE VecInt rounded_integers(Vec x) {
+  return reinterpret_cast<VecInt>(x + kRoundToInteger);
+}
+
+template <typename Integer>
+struct NarrowLanes;
+template <>
+struct NarrowLanes<std::int16_t> {
+  using Type = std::int16_t __attribute__((vector_size(kLanes * sizeof(std::int16_t))));
+};
+template <>
+struct NarrowLanes<std::uint8_t> {
+  using Type = std::uint8_t __attribute__((vector_size(kLanes)));
+};
+
+template <typename Integer>
+NEARLITE_INLINE void quantize_rows(const float* source, std::size_t rows, std::size_t in,
+                                   float largest, float length,
+                                   const QuantizedRows<Integer>& target) {
+  using Narrow = NarrowLanes<Integer>::Type;
+  constexpr std::int32_t kOffset = sizeof(Integer) == 1 ? 128 : 0;
+  for (std::size_t row = 0; row < rows; ++row, source += in) {
+    Integer* to = target.values + row * target.stride;
+    const float factor = factor_of_row(source, in, largest, length);
+    target.scales[row] = factor > 0 ? 1.0F / factor : 0.0F;
+    std::size_t i = 0;
+    for (; i + kLanes <= in; i += kLanes) {
+      const VecInt wide = rounded_integers(load(source + i) * factor) + kOffset;
+      const Narrow narrow = __builtin_convertvector(wide, Narrow);
+      __builtin_memcpy(to + i, &narrow, sizeof narrow);
+    }
+    if (i < in) {
+      const VecInt wide = rounded_integers(load_part(source + i, in - i, 0.0F) * factor) + kOffset;
+      const Narrow narrow = __builtin_convertvector(wide, Narrow);
+      __builtin_memcpy(to + i, &narrow, (in - i) * sizeof(Integer));
+    }
+    for (i = in; i < target.stride; ++i) to[i] = static_cast<Integer>(kOffset);
+  }
+}
+
+void quantize_words(const float* source, std::size_t rows, std::size_t in, float largest,
+                    float length, const QuantizedRows<std::int16_t>& target) noexcept {
+  quantize_rows(source, rows, in, largest, length, target);
+}
+void quantize_bytes(const float* source, std::size_t rows, std::size_t in,
+                    const QuantizedRows<std::uint8_t>& target) noexcept {
+  quantize_rows(source, rows, in, 127.0F, 0.0F, target);
 }
 
 // ---- attention
@@ -441,6 +725,12 @@ constexpr Kernels make_kernels(const char* name) {
   return {.name = name,
           .panel_columns = kPanelColumns,
           .gemm = gemm,
+          .gemm_bfloat16 = gemm_bfloat16,
+          .gemm_words = gemm_words,
+          .gemm_bytes = gemm_bytes,
+          .round_to_bfloat16 = round_to_bfloat16,
+          .quantize_words = quantize_words,
+          .quantize_bytes = quantize_bytes,
           .gelu_erf = gelu_erf,
           .gelu_tanh = gelu_tanh,
           .relu = relu,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nearlite/base/cpu.h"
+#include "testing/kernel_sets.h"
 
 namespace nearlite {
 namespace {
@@ -22,15 +23,10 @@ std::vector<float> random_floats(std::size_t count, float deviation, unsigned se
 }
 
 /// Every instruction set that this processor has, judged by plain double precision.
-class EveryInstructionSet : public testing::TestWithParam<const Kernels*> {
+class EveryInstructionSet : public ::testing::TestWithParam<const Kernels*> {
  protected:
   void SetUp() override {
-    if (std::string_view(GetParam()->name) == "avx512" && !__builtin_cpu_supports("avx512bw")) {
-      GTEST_SKIP() << "this processor has no AVX-512";
-    }
-    if (std::string_view(GetParam()->name) == "avx2" && !__builtin_cpu_supports("avx2")) {
-      GTEST_SKIP() << "this processor has no AVX2";
-    }
+    if (!testing::can_run(*GetParam())) GTEST_SKIP() << "not on this processor";
   }
   const Kernels& kernels() const { return *GetParam(); }
 };
@@ -67,6 +63,57 @@ TEST_P(EveryInstructionSet, ReluKeepsWhatIsPositive) {
   kernels().relu(values.data(), values.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
     EXPECT_EQ(values[i], before[i] > 0 ? before[i] : 0.0F);
+  }
+}
+
+TEST_P(EveryInstructionSet, RoundsToTheNearestBfloat16) {
+  // 1 + 2^-8 lies between 1 and 1 + 2^-7: the even one is 1. A little more goes up.
+  const std::vector<float> source{1.0F,        1.00390625F, 1.0039064F, 1.01171875F, -1.01171875F,
+                                  3.14159274F, 0.0F,        -0.0F,      1e-30F,      65504.0F};
+  const std::vector<float> expected{1.0F,      1.0F, 1.0078125F, 1.015625F,    -1.015625F,
+                                    3.140625F, 0.0F, -0.0F,      1.00018e-30F, 65536.0F};
+  std::vector<float> target(12, NAN);
+  kernels().round_to_bfloat16(source.data(), 1, source.size(), target.data(), target.size());
+  for (std::size_t i = 0; i < source.size(); ++i) {
+    EXPECT_NEAR(target[i], expected[i], 1e-5F * std::abs(expected[i])) << source[i];
+    EXPECT_EQ(std::signbit(target[i]), std::signbit(source[i]));
+  }
+  EXPECT_EQ(target[10], 0.0F);
+  EXPECT_EQ(target[11], 0.0F);
+}
+
+TEST_P(EveryInstructionSet, QuantizesRowsToTheirLimits) {
+  for (const std::size_t in : {1, 7, 16, 50, 384}) {
+    const std::size_t rows = 3;
+    const std::size_t stride = (in + 3) / 4 * 4;
+    std::vector<float> source = random_floats(rows * in, 5.0F);
+    std::fill_n(source.begin() + static_cast<std::ptrdiff_t>(in), in, 0.0F);  // a row of zeros
+    std::vector<std::int16_t> words(rows * stride, 77);
+    std::vector<float> scales(rows);
+    kernels().quantize_words(source.data(), rows, in, 32'767.0F, 46'000.0F,
+                             {words.data(), scales.data(), stride});
+    std::vector<std::uint8_t> bytes(rows * stride, 77);
+    std::vector<float> byte_scales(rows);
+    kernels().quantize_bytes(source.data(), rows, in, {bytes.data(), byte_scales.data(), stride});
+    for (std::size_t r = 0; r < rows; ++r) {
+      double squares = 0;
+      int largest_byte = 0;
+      for (std::size_t i = 0; i < in; ++i) {
+        const float value = source[r * in + i];
+        const int byte = bytes[r * stride + i] - 128;
+        const int word = words[r * stride + i];
+        EXPECT_NEAR(static_cast<float>(word) * scales[r], value, 0.501F * scales[r]);
+        EXPECT_NEAR(static_cast<float>(byte) * byte_scales[r], value, 0.501F * byte_scales[r]);
+        squares += static_cast<double>(word) * word;
+        largest_byte = std::max(largest_byte, std::abs(byte));
+      }
+      EXPECT_LE(std::sqrt(squares), 46'000 + 0.5 * std::sqrt(static_cast<double>(in)) + 1);
+      EXPECT_EQ(largest_byte, r == 1 ? 0 : 127);
+      for (std::size_t i = in; i < stride; ++i) {
+        EXPECT_EQ(words[r * stride + i], 0);
+        EXPECT_EQ(bytes[r * stride + i], 128);
+      }
+    }
   }
 }
 
@@ -170,8 +217,7 @@ TEST_P(EveryInstructionSet, AttentionStandsScoresThatWouldOverflow) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, EveryInstructionSet,
-                         testing::Values(&kBaselineKernels, &kAvx2Kernels, &kAvx512Kernels),
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryInstructionSet, ::testing::ValuesIn(testing::kKernelSets),
                          [](const auto& instance) { return std::string(instance.param->name); });
 
 TEST(FlushDenormalsTest, FlushesWhileItLivesAndRestores) {

@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import unittest
 
@@ -94,7 +95,33 @@ class Models(ProgramTest):
     def test_verify(self):
         verified = self.succeed("model", "verify", "--json").json
         self.assertTrue(verified["ok"])
-        self.assertGreaterEqual(verified["smallest_cosine"], 0.999999)
+        self.assertGreaterEqual(verified["smallest_cosine"], 0.9999)
+        self.assertGreaterEqual(verified["mean_cosine"], verified["smallest_cosine"])
+        self.assertIn(verified["precision"], ["fp32", "int16"])
+        self.assertEqual(verified["modules"], ["Transformer", "Pooling(mean)", "Normalize"])
+        self.assertEqual(verified["compared_with"], "recorded vectors")
+        for precision, least in [("fp32", 0.999999), ("bf16", 0.9999), ("int16", 0.9999), ("int8", 0.97)]:
+            verified = self.succeed("model", "verify", "--json", "--precision", precision).json
+            self.assertEqual((verified["ok"], verified["precision"], verified["least_cosine"]), (True, precision, least))
+        self.assertIn("sound\nprecision     int8, compared with recorded vectors\n",
+                      self.succeed("model", "verify", "--precision", "int8").out)
+
+    def test_verify_of_a_model_without_recorded_vectors_compares_with_fp32(self):
+        copy = self.folder / "another-name"
+        shutil.copytree(self.succeed("model", "path").out.strip(), copy)
+        verified = self.succeed("model", "verify", copy, "--json", "--precision", "int8").json
+        self.assertEqual((verified["ok"], verified["compared_with"]), (True, "fp32"))
+        self.assertLess(verified["smallest_cosine"], 0.99999)
+
+    def test_verify_fails_when_the_vectors_are_not_those_of_the_model(self):
+        copy = self.folder / "all-MiniLM-L6-v2"
+        shutil.copytree(self.succeed("model", "path").out.strip(), copy)
+        weights = bytearray((copy / "model.safetensors").read_bytes())
+        header = 8 + int.from_bytes(weights[:8], "little")
+        begin = json.loads(weights[8:header])["encoder.layer.3.output.dense.bias"]["data_offsets"][0]
+        weights[header + begin:header + begin + 4] = struct.pack("<f", 3.0)
+        (copy / "model.safetensors").write_bytes(weights)
+        self.assertIn("NOT SOUND", self.run_program("model", "verify", copy).out)
 
     def test_a_damaged_model_is_refused(self):
         copy = self.folder / "all-MiniLM-L6-v2"

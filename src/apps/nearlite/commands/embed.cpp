@@ -29,7 +29,7 @@ static_assert(std::endian::native == std::endian::little,
 struct EmbedArguments {
   std::string input = "-";
   std::string model;
-  std::string precision = "fp32";
+  std::string precision = "auto";
   std::size_t dimensions = 0;  // 0: all
   std::optional<std::string> prompt_name;
   std::string format = "jsonl";
@@ -147,8 +147,10 @@ EncodedBatch encode(const TextEncoder& encoder, const std::vector<std::string>& 
 int embed(Context& context, const EmbedArguments& arguments) {
   const std::string model =
       arguments.model.empty() ? context.default_model() : full_model_name(arguments.model);
-  const auto encoder = lazy_encoder(require_model(context, model).string(), context.model_places(),
-                                    context.encoder_options());
+  EncoderOptions options = context.encoder_options();
+  options.precision = precision_of_name(arguments.precision);
+  const auto encoder =
+      lazy_encoder(require_model(context, model).string(), context.model_places(), options);
   const std::size_t dim = encoder->info().dim;
   if (arguments.dimensions > dim) {
     throw InvalidArgument("--dimensions is " + std::to_string(arguments.dimensions) +
@@ -211,7 +213,9 @@ void add_embed_command(CLI::App& app, Context& context, Action& action) {
       .add_option("--model", arguments->model,
                   "A hub name or a folder (default: NEARLITE_MODEL, else all-MiniLM-L6-v2)")
       ->type_name("M");
-  add_choice(command, "--precision", arguments->precision, {"fp32"}, "Arithmetic");
+  add_choice(command, "--precision", arguments->precision,
+             {"auto", "fp32", "bf16", "int16", "int8"},
+             "Arithmetic; auto: the fastest here that is as good as fp32 (cosine 0.9999)");
   add_count(command, "--dimensions", arguments->dimensions, 1, 65'536,
             "Keep the first D values, scaled to length 1")
       ->type_name("D");

@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 
 struct ModelArguments {
   std::string model;
+  std::string precision = "auto";
   std::string input = "-";
 };
 
@@ -107,6 +108,7 @@ int info(Context& context, const ModelArguments& arguments) {
       {"model", model.name},
       {"folder", model.folder.string()},
       {"identity", model.identity},
+      {"precision", precision_name(model.precision)},
       {"architecture", model.architecture},
       {"dimensions", model.dim},
       {"max_tokens", model.max_tokens},
@@ -150,22 +152,41 @@ int pull(Context& context, const ModelArguments& arguments) {
 }
 
 int verify(Context& context, const ModelArguments& arguments) {
-  const auto encoder =
-      lazy_encoder(name_of(context, arguments), context.model_places(), context.encoder_options());
-  const ModelVerification result = verify_model(*encoder);
+  EncoderOptions options = context.encoder_options();
+  options.precision = precision_of_name(arguments.precision);
+  const std::string name = name_of(context, arguments);
+  const auto encoder = lazy_encoder(name, context.model_places(), options);
+  options.precision = Precision::kFp32;
+  const auto exact = lazy_encoder(name, context.model_places(), options);
+  const ModelVerification result = verify_model(*encoder, *exact);
+  const ModelInfo& model = encoder->info();
   if (context.machine_form()) {
-    context.put_json({{"model", encoder->info().name},
+    context.put_json({{"model", model.name},
                       {"ok", result.passed},
+                      {"precision", precision_name(model.precision)},
+                      {"compared_with", result.compared_with},
                       {"texts", result.num_texts},
+                      {"truncated", result.num_truncated},
                       {"smallest_cosine", result.smallest_cosine},
-                      {"least_cosine", kLeastCosine}});
-  } else {
-    std::array<char, 96> figures{};
-    std::snprintf(figures.data(), figures.size(),
-                  ": smallest cosine %.8f over %zu texts, at least %.6f is needed: ",
-                  result.smallest_cosine, result.num_texts, kLeastCosine);
-    context.out.line(printable(encoder->info().name) + figures.data() +
-                     (result.passed ? "sound" : "NOT SOUND"));
+                      {"mean_cosine", result.mean_cosine},
+                      {"least_cosine", result.least_cosine},
+                      {"architecture", model.architecture},
+                      {"modules", model.modules}});
+    return result.passed ? 0 : 3;
+  }
+  std::array<char, 128> figures{};
+  std::snprintf(figures.data(), figures.size(),
+                ": smallest cosine %.8f, mean %.8f over %zu texts, at least %.6f is needed: ",
+                result.smallest_cosine, result.mean_cosine, result.num_texts, result.least_cosine);
+  context.out.line(printable(model.name) + figures.data() +
+                   (result.passed ? "sound" : "NOT SOUND"));
+  context.out.line("precision     " + std::string(precision_name(model.precision)) +
+                   ", compared with " + result.compared_with);
+  context.out.line("truncated     " + with_separators(result.num_truncated) + " of " +
+                   with_separators(result.num_texts) + " texts");
+  for (std::size_t i = 0; i < model.modules.size(); ++i) {
+    context.out.line("module " + std::to_string(i) + "      " + printable(model.modules[i]) +
+                     (i == 0 ? " (" + printable(model.architecture) + ")" : ""));
   }
   return result.passed ? 0 : 3;
 }
@@ -214,7 +235,11 @@ void add_model_command(CLI::App& app, Context& context, Action& action) {
   add("list", "Models on this machine", &list);
   takes_model(add("info", "What a model is: dimensions, tokens it reads, modules, prompts", &info));
   takes_model(add("pull", "Download a model from the Hugging Face hub into our own cache", &pull));
-  takes_model(add("verify", "Compare a model with recorded reference vectors", &verify));
+  CLI::App& check =
+      add("verify", "Compare a model with recorded reference vectors, else with its fp32", &verify);
+  takes_model(check);
+  add_choice(check, "--precision", arguments->precision, {"auto", "fp32", "bf16", "int16", "int8"},
+             "Arithmetic to verify");
   takes_model(add("path", "The folder of a model", &path));
   CLI::App& tokens =
       add("tokenize", "The token ids of each line, as the model reads it", &tokenize);

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nearlite/model/precision.h"
 #include "nearlite/text/passages.h"
 #include "nearlite/text/tokenizer.h"
 
@@ -19,8 +20,6 @@ namespace nearlite {
 /// most models) the text stays as it is.
 enum class TextRole { kPlain, kQuery, kDocument };
 
-enum class Precision { kFp32 };
-
 /// What a model is. Everything here is read from the small files of its folder, not from its
 /// weights.
 struct ModelInfo {
@@ -28,11 +27,12 @@ struct ModelInfo {
   std::filesystem::path folder;  // where its files are
   /// Equal for two models if and only if they give the same vectors: hash over the weights,
   /// tokenizer and configuration files, maximum length, prompts, dimensions and precision class
-  /// ("fp32" and "bf16" are one class). 32 hex digits.
+  /// ("fp32", "bf16" and "int16" are one class, "int8" is another). 32 hex digits.
   std::string identity;
-  std::size_t dim = 0;         // floats per vector
-  std::size_t max_tokens = 0;  // per text, special tokens included
-  std::string architecture;    // "bert"
+  Precision precision = Precision::kFp32;  // of the products with weights; never kAuto
+  std::size_t dim = 0;                     // floats per vector
+  std::size_t max_tokens = 0;              // per text, special tokens included
+  std::string architecture;                // "bert"
   std::vector<std::string>
       modules;  // executed in this order, e.g. Transformer, Pooling(mean), Normalize
   std::map<std::string, std::string> prompts;
@@ -78,7 +78,7 @@ class TextEncoder {
 
 struct EncoderOptions {
   std::size_t threads = 0;  // workers; 0: one per available processor; 1: in the calling thread
-  Precision precision = Precision::kFp32;
+  Precision precision = Precision::kAuto;
   /// Where digests of weight files are remembered (see ModelInfo::identity); blank: digests.json
   /// beside the user's own model cache.
   std::filesystem::path digest_cache = {};

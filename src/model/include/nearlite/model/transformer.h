@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "nearlite/model/precision.h"
 #include "nearlite/model/weights.h"
 
 namespace nearlite {
@@ -54,8 +55,8 @@ class TransformerWorkspace {
   std::unique_ptr<State> state_;
 };
 
-/// A transformer encoder in fp32. Immutable: forward() may be called from several threads, each
-/// with its own workspace.
+/// A transformer encoder in one precision. Immutable: forward() may be called from several threads,
+/// each with its own workspace.
 class Transformer {
  public:
   virtual ~Transformer() = default;
@@ -71,6 +72,7 @@ class Transformer {
 
 /// Throws CorruptData that names the tensor that is missing, misshapen or not finite.
 std::unique_ptr<const Transformer> load_transformer(const TransformerConfig& config,
-                                                    std::shared_ptr<const Weights> weights);
+                                                    std::shared_ptr<const Weights> weights,
+                                                    Precision precision = Precision::kFp32);
 
 }  // namespace nearlite

@@ -1,0 +1,125 @@
+#include "layers.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels.h"
+#include "nearlite/base/error.h"
+
+namespace nearlite {
+namespace {
+
+Linear pack(const LinearWeights& source, std::size_t in, Precision precision,
+            Epilogue epilogue = Epilogue::kNone) {
+  return {source.weights, source.bias, in, source.weights.size() / in, precision, epilogue};
+}
+
+Linear pack_query_key_value(LinearWeights query, const LinearWeights& key,
+                            const LinearWeights& value, std::size_t num_heads,
+                            Precision precision) {
+  const std::size_t hidden = query.bias.size();
+  const std::size_t head_dim = hidden / num_heads;
+  const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
+  for (float& each : query.weights) each *= scale;
+  for (float& each : query.bias) each *= scale;
+  for (const LinearWeights* part : {&key, &value}) {
+    query.weights.insert(query.weights.end(), part->weights.begin(), part->weights.end());
+    query.bias.insert(query.bias.end(), part->bias.begin(), part->bias.end());
+  }
+  return pack(query, hidden, precision);
+}
+
+Epilogue epilogue_of(Activation activation) {
+  switch (activation) {
+    case Activation::kGeluErf:
+      return Epilogue::kGeluErf;
+    case Activation::kGeluTanh:
+      return Epilogue::kGeluTanh;
+    case Activation::kRelu:
+      return Epilogue::kRelu;
+  }
+  return Epilogue::kNone;
+}
+
+}  // namespace
+
+void LayerNorm::add_and_normalize(std::size_t rows, TransformerWorkspace::State& state) const {
+  kernels().add_layer_norm(state.hidden.data(), state.projected.data(), gamma.data(), beta.data(),
+                           epsilon, rows, gamma.size());
+}
+
+SelfAttention::SelfAttention(LinearWeights query, const LinearWeights& key,
+                             const LinearWeights& value, const LinearWeights& output,
+                             std::size_t num_heads, Precision precision)
+    : hidden_(query.bias.size()),
+      num_heads_(num_heads),
+      query_key_value_(pack_query_key_value(std::move(query), key, value, num_heads, precision)),
+      output_(pack(output, hidden_, precision)) {}
+
+void SelfAttention::run(const PackedTokens& tokens, TransformerWorkspace::State& state) const {
+  const std::size_t rows = tokens.ids.size();
+  float* wide = state.room(state.wide, rows * 3 * hidden_);
+  query_key_value_.run(state.linear, rows, state.hidden.data(), wide);
+  attend(tokens, state);
+  output_.run(state.linear, rows, state.context.data(),
+              state.room(state.projected, rows * hidden_));
+}
+
+void SelfAttention::attend(const PackedTokens& tokens, TransformerWorkspace::State& state) const {
+  const std::size_t head_dim = hidden_ / num_heads_;
+  const Kernels& best = kernels();
+  float* context = state.room(state.context, tokens.ids.size() * hidden_);
+  for (std::size_t t = 0; t + 1 < tokens.boundaries.size(); ++t) {
+    const std::size_t begin = tokens.boundaries[t];
+    const std::size_t num_tokens = tokens.boundaries[t + 1] - begin;
+    if (num_tokens == 0) continue;
+    float* scratch = state.room(state.attention, attention_scratch_floats(num_tokens, head_dim));
+    for (std::size_t h = 0; h < num_heads_; ++h) {
+      const float* query = state.wide.data() + begin * 3 * hidden_ + h * head_dim;
+      best.attention({.query = query,
+                      .key = query + hidden_,
+                      .value = query + 2 * hidden_,
+                      .output = context + begin * hidden_ + h * head_dim,
+                      .scratch = scratch,
+                      .num_tokens = num_tokens,
+                      .head_dim = head_dim,
+                      .qkv_stride = 3 * hidden_,
+                      .output_stride = hidden_});
+    }
+  }
+}
+
+FeedForward::FeedForward(const LinearWeights& inner, const LinearWeights& outer,
+                         Activation activation, Precision precision)
+    : inner_(pack(inner, outer.bias.size(), precision, epilogue_of(activation))),
+      outer_(pack(outer, inner.bias.size(), precision)) {}
+
+void FeedForward::run(std::size_t rows, TransformerWorkspace::State& state) const {
+  float* wide = state.room(state.wide, rows * inner_.out());
+  inner_.run(state.linear, rows, state.hidden.data(), wide);
+  outer_.run(state.linear, rows, wide, state.room(state.projected, rows * outer_.out()));
+}
+
+void check_tokens(const PackedTokens& tokens, std::size_t vocabulary, std::size_t max_positions) {
+  const auto& ends = tokens.boundaries;
+  if (ends.empty() || ends.front() != 0 || ends.back() != tokens.ids.size()) {
+    throw InvalidArgument("the boundaries of packed tokens must begin at 0 and end at " +
+                          std::to_string(tokens.ids.size()));
+  }
+  for (std::size_t t = 0; t + 1 < ends.size(); ++t) {
+    if (ends[t + 1] < ends[t] || ends[t + 1] - ends[t] > max_positions) {
+      throw InvalidArgument("text " + std::to_string(t) + " has " +
+                            std::to_string(std::int64_t{ends[t + 1]} - std::int64_t{ends[t]}) +
+                            " tokens, the model has " + std::to_string(max_positions) +
+                            " positions");
+    }
+  }
+  for (const std::int32_t id : tokens.ids) {
+    if (id < 0 || static_cast<std::size_t>(id) >= vocabulary) {
+      throw InvalidArgument("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                            std::to_string(vocabulary));
+    }
+  }
+}
+
+}  // namespace nearlite

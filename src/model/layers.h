@@ -1,0 +1,70 @@
+// The parts that transformer architectures are put together from. Each reads and writes the
+// buffers of a workspace for all packed rows at once, and treats a row the same whatever the
+// others are.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "linear.h"
+#include "nearlite/model/transformer.h"
+#include "workspace.h"
+
+namespace nearlite {
+
+/// Normalizes rows to mean 0 and variance 1, then scales and shifts them.
+struct LayerNorm {
+  std::vector<float> gamma;
+  std::vector<float> beta;
+  float epsilon = 1e-12F;
+
+  /// state.hidden = norm(state.hidden + state.projected), row by row: "post-LN".
+  void add_and_normalize(std::size_t rows, TransformerWorkspace::State& state) const;
+};
+
+/// A Linear's weights before they are packed.
+struct LinearWeights {
+  std::vector<float> weights;  // [out, in]
+  std::vector<float> bias;     // [out]
+};
+
+/// Multi-head attention of every token of a text to every other.
+class SelfAttention {
+ public:
+  /// All three [hidden, hidden]; packed as one product, the query scaled by 1/sqrt(head_dim).
+  SelfAttention(LinearWeights query, const LinearWeights& key, const LinearWeights& value,
+                const LinearWeights& output, std::size_t num_heads, Precision precision);
+
+  /// state.projected = attention of state.hidden. Overwrites state.wide and state.context.
+  void run(const PackedTokens& tokens, TransformerWorkspace::State& state) const;
+
+ private:
+  void attend(const PackedTokens& tokens, TransformerWorkspace::State& state) const;
+
+  std::size_t hidden_;
+  std::size_t num_heads_;
+  Linear query_key_value_;
+  Linear output_;
+};
+
+/// Two products with an activation between them.
+class FeedForward {
+ public:
+  /// inner: [intermediate, hidden]; outer: [hidden, intermediate].
+  FeedForward(const LinearWeights& inner, const LinearWeights& outer, Activation activation,
+              Precision precision);
+
+  /// state.projected = feed-forward of state.hidden. Overwrites state.wide.
+  void run(std::size_t rows, TransformerWorkspace::State& state) const;
+
+ private:
+  Linear inner_;
+  Linear outer_;
+};
+
+/// Throws InvalidArgument unless the boundaries cut the ids into texts of at most max_positions
+/// tokens and every id is below `vocabulary`.
+void check_tokens(const PackedTokens& tokens, std::size_t vocabulary, std::size_t max_positions);
+
+}  // namespace nearlite

@@ -1,0 +1,46 @@
+#include "nearlite/model/precision.h"
+
+#include <array>
+#include <string>
+
+#include "nearlite/base/cpu.h"
+#include "nearlite/base/error.h"
+
+namespace nearlite {
+namespace {
+
+struct Entry {
+  Precision precision;
+  std::string_view name;
+  double least_cosine;
+};
+
+constexpr std::array kEntries{
+    Entry{Precision::kAuto, "auto", 0.9999}, Entry{Precision::kFp32, "fp32", 0.999999},
+    Entry{Precision::kBf16, "bf16", 0.9999}, Entry{Precision::kInt16, "int16", 0.9999},
+    Entry{Precision::kInt8, "int8", 0.97}};
+
+}  // namespace
+
+Precision chosen_precision(Precision asked) {
+  if (asked != Precision::kAuto) return asked;
+  return cpu_features().avx512_vnni ? Precision::kInt16 : Precision::kFp32;
+}
+
+std::string_view precision_name(Precision precision) {
+  return kEntries[static_cast<std::size_t>(precision)].name;
+}
+
+Precision precision_of_name(std::string_view name) {
+  for (const Entry& entry : kEntries) {
+    if (entry.name == name) return entry.precision;
+  }
+  throw InvalidArgument("the precision '" + std::string(name) +
+                        "' is not known; known are auto, fp32, bf16, int16 and int8");
+}
+
+double least_cosine(Precision precision) {
+  return kEntries[static_cast<std::size_t>(precision)].least_cosine;
+}
+
+}  // namespace nearlite
