@@ -15,6 +15,10 @@ if(NOT TARGET nearlite_xxhash)
   add_library(nearlite_xxhash INTERFACE)  # header only: XXH_INLINE_ALL
   target_include_directories(nearlite_xxhash SYSTEM INTERFACE $<BUILD_INTERFACE:${XXHASH_INCLUDE_DIR}>)
 endif()
+find_path(RE2_INCLUDE_DIR re2/re2.h REQUIRED)
+if(NOT TARGET re2)
+  find_library(RE2_LIBRARY re2 REQUIRED)  # linked as plain -lre2: Debian's has no CMake package
+endif()
 if(NEARLITE_SERVICE)
   find_package(tomlplusplus REQUIRED)
   find_package(CURL REQUIRED)

@@ -8,9 +8,11 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/base/names.h"
+#include "nearlite/databases/governance_rules.h"
 #include "nearlite/databases/seed_store.h"
 #include "nearlite/databases/sidecar_folder.h"
 #include "nearlite/databases/table_store.h"
+#include "nearlite/governance/rule_gate.h"
 
 namespace nearlite {
 namespace {
@@ -54,6 +56,15 @@ struct Registry::State {
   std::map<std::string, SeedConfig> seeds;
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<const TextEncoder>> encoders;
+  std::map<std::string, std::shared_ptr<const Gate>> gates;  // by rule set and level
+
+  std::shared_ptr<const Gate> gate_of(const RulesInForce& rules, GateLevel level) {
+    const std::scoped_lock lock(mutex);
+    std::shared_ptr<const Gate>& gate =
+        gates[rules.file.string() + "\n" + std::string(gate_level_name(level))];
+    if (!gate) gate = std::make_shared<RuleGate>(rules.rules, level);
+    return gate;
+  }
 
   std::shared_ptr<const TextEncoder> encoder_of(const std::string& model,
                                                 const StoreSettings& settings) {
@@ -216,9 +227,22 @@ const StoreEntry& Registry::entry(const std::string& name) const {
                  (names.empty() ? "" : " Stores: " + join_names(names)));
 }
 
-EmbeddableOptions Registry::with_settings(EmbeddableOptions options,
+std::shared_ptr<const Gate> Registry::gate_of(const StoreEntry& entry) const {
+  const RulesInForce rules =
+      rules_in_force(entry.sidecar_folder, folder_.empty() ? settings_.data_folder : folder_);
+  return state_->gate_of(rules, governance_level(entry));
+}
+
+GateLevel Registry::governance_level(const StoreEntry& entry) const {
+  if (!entry.seed_store) return gate_level_of(state_->tables.at(entry.name).governance);
+  const auto seed = state_->seeds.find(entry.name);
+  return seed == state_->seeds.end() ? GateLevel::kFull : gate_level_of(seed->second.governance);
+}
+
+EmbeddableOptions Registry::with_settings(EmbeddableOptions options, const StoreEntry& entry,
                                           const std::string& configured_model,
                                           const std::optional<Backend>& configured_backend) const {
+  options.gate = gate_of(entry);
   if (settings_.model_name) {
     options.model_name = *settings_.model_name;
   } else if (!configured_model.empty()) {
@@ -237,7 +261,7 @@ std::unique_ptr<Store> Registry::open(const StoreEntry& entry) const {
   const TableConfig& config = state_->tables.at(entry.name);
   return std::make_unique<TableStore>(
       config,
-      with_settings(TableStore::options_for(config, entry.sidecar_folder), config.model,
+      with_settings(TableStore::options_for(config, entry.sidecar_folder), entry, config.model,
                     config.backend),
       entry.name);
 }
@@ -258,8 +282,9 @@ std::unique_ptr<Store> Registry::open_seed(const StoreEntry& entry, Open open) c
   if (const auto found = state_->seeds.find(entry.name); found != state_->seeds.end()) {
     config = found->second;
   }
-  return kind.open(entry.database, {.open = open},
-                   with_settings(kind.default_options(folder_), config.model, config.backend));
+  return kind.open(
+      entry.database, {.open = open},
+      with_settings(kind.default_options(folder_), entry, config.model, config.backend));
 }
 
 std::filesystem::path Registry::metrics_path(const StoreEntry& entry) const {

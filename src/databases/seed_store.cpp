@@ -9,6 +9,7 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/governance/rule_gate.h"
 #include "seed_traits.h"
 #include "sql_condition.h"
 #include "vector_text.h"
@@ -72,11 +73,17 @@ void insert_row(const Connection& db, const std::string& verb, const std::string
   insert.run();
 }
 
+/// The six are checked by every rule unless somebody says otherwise.
+EmbeddableOptions governed(EmbeddableOptions options) {
+  if (!options.gate) options.gate = builtin_gate(GateLevel::kFull);
+  return options;
+}
+
 }  // namespace
 
 SeedStore::SeedStore(const Traits& traits, const std::filesystem::path& database,
                      SeedStoreOptions seed, EmbeddableOptions options)
-    : Store(open_file(database, seed.open, traits.name), std::move(options), database),
+    : Store(open_file(database, seed.open, traits.name), governed(std::move(options)), database),
       traits_(traits),
       seed_(std::move(seed)) {
   Connection& db = connection();

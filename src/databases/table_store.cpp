@@ -6,6 +6,7 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/base/names.h"
+#include "nearlite/governance/rule_gate.h"
 #include "sql_condition.h"
 
 namespace nearlite {
@@ -203,6 +204,7 @@ EmbeddableOptions TableStore::options_for(const TableConfig& config,
   if (!config.model.empty()) options.model_name = config.model;
   options.store_name = config.name;
   options.text_template = text_template_id(config);
+  options.gate = builtin_gate(gate_level_of(config.governance));
   return options;
 }
 

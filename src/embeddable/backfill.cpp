@@ -67,7 +67,10 @@ BackfillResult Backfill::run() {
   }
   // Before the first row is read: what is written during the run counts as not seen.
   const std::string source_state = source_state_of(engine_.settings().database);
-  engine_.read([&](Sidecar& sidecar) { known_models_ = sidecar.models(store_); });
+  engine_.read([&](Sidecar& sidecar) {
+    known_models_ = sidecar.models(store_);
+    decisions_ = RecordDecisions::of(sidecar, store_);
+  });
   version_ = source_version();
   import_original();
   progress_.total = cursor_.count();
@@ -160,7 +163,9 @@ void Backfill::take(PendingRecord record) {
       ++result_.unchanged;
     }
   }
-  if (work) pending_.push_back(std::move(record));
+  if (!work) return;
+  record.released = decisions_.released(record.key, content.hash);
+  pending_.push_back(std::move(record));
 }
 
 bool Backfill::needs_work(PendingRecord& record, const std::optional<StoredRecord>& stored) {
@@ -317,7 +322,7 @@ bool Backfill::is_still_true(Sidecar& sidecar, PendingRecord& record,
 void Backfill::write_one(Sidecar& sidecar, PendingRecord& record) {
   if (record.kept) {
     sidecar.set_governance({store_, record.key.table, record.key.json}, record.decision,
-                           embedder_.rules_version());
+                           record.reason, embedder_.rules_version());
     ++result_.unchanged;
     return;
   }

@@ -10,6 +10,7 @@
 #include "nearlite/embeddable/embeddable_db_mixin.h"
 #include "nearlite/store/lease.h"
 #include "original_import.h"
+#include "record_decisions.h"
 #include "vector_engine.h"
 
 namespace nearlite {
@@ -73,6 +74,7 @@ class Backfill {
   RecordCursor cursor_;
   RecordCursor finder_;
   std::vector<ModelGeneration> known_models_;
+  RecordDecisions decisions_;
   std::optional<Model> text_model_;
   std::optional<Model> own_model_;
   std::unique_ptr<Sidecar> lease_connection_;

@@ -14,7 +14,9 @@
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/governance/rule_gate.h"
 #include "nearlite/store/same_sqlite.h"
+#include "record_decisions.h"
 #include "vector_engine.h"
 
 namespace nearlite {
@@ -39,7 +41,7 @@ EmbeddableOptions completed(EmbeddableOptions options) {
   }
   if (options.store_name.empty()) options.store_name = options.index_path.stem().string();
   if (!options.encoder) options.encoder = default_encoder(options.model_name);
-  if (!options.gate) options.gate = std::make_shared<PassAllGate>();
+  if (!options.gate) options.gate = builtin_gate(GateLevel::kSecrets);
   if (options.clock == nullptr) options.clock = &system_clock();
   return options;
 }
@@ -110,7 +112,11 @@ bool EmbeddableDBMixin::add_embedding(const RecordKey& record_id, const Record& 
                                       std::string* skipped_reason) {
   const SourceKey key{options_.store_name, record_id.table, record_id.json};
   std::optional<StoredRecord> before;
-  engine().read([&](Sidecar& sidecar) { before = sidecar.find_record(key); });
+  RecordDecisions decisions;
+  engine().read([&](Sidecar& sidecar) {
+    before = sidecar.find_record(key);
+    decisions = RecordDecisions::of(sidecar, options_.store_name);
+  });
   PendingRecord pending;
   pending.key = record_id;
   pending.kind = kind;
@@ -121,6 +127,7 @@ bool EmbeddableDBMixin::add_embedding(const RecordKey& record_id, const Record& 
     if (skipped_reason != nullptr) *skipped_reason = pending.content.reason;
     return false;
   }
+  pending.released = decisions.released(record_id, pending.content.hash);
   Embedder embedder(encoder(), *options_.gate, 1);
   embedder.embed(std::span(&pending, 1));
   ModelGeneration model{0,

@@ -1,11 +1,13 @@
 #include "embedder.h"
 
 #include <algorithm>
+#include <cctype>
 #include <future>
 
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
+#include "nearlite/governance/rule_gate.h"
 
 namespace nearlite {
 namespace {
@@ -14,9 +16,24 @@ std::string_view part_of(const std::string& text, const Passage& passage) {
   return std::string_view(text).substr(passage.begin, passage.end - passage.begin);
 }
 
+/// Whether governance left nothing that could be embedded.
+bool is_all_redacted(std::string_view text) {
+  while (!text.empty()) {
+    if (text.starts_with(kRedacted)) {
+      text.remove_prefix(kRedacted.size());
+    } else if (std::isalnum(static_cast<unsigned char>(text.front())) != 0 ||
+               static_cast<unsigned char>(text.front()) >= 0x80) {
+      return false;
+    } else {
+      text.remove_prefix(1);
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
-void Embedder::govern(PendingRecord& record) const {
+void Embedder::govern(PendingRecord& record, const Gate& gate) {
   switch (record.content.kind) {
     case Content::Kind::kEmpty:
       record.state = RecordState::kEmpty;
@@ -32,13 +49,18 @@ void Embedder::govern(PendingRecord& record) const {
   }
   record.reason = record.content.reason;
   if (record.content.kind != Content::Kind::kText) return;
-  GateDecision decision = gate_.check(record.content.text);
+  GateDecision decision = gate.check(record.content.text);
   record.decision = gate_action_name(decision.action);
   record.reason = join_names(decision.reasons);
-  if (decision.action == GateAction::kRedact) {
-    record.governed_text = std::move(decision.text);
-  } else if (decision.action != GateAction::kAllow) {
+  record.governed_text = std::move(decision.text);
+  const bool quarantined = decision.action == GateAction::kQuarantine && !record.released;
+  if (quarantined || decision.action == GateAction::kBlock) {
     record.state = RecordState::kBlocked;
+    record.governed_text.clear();
+  } else if (!record.governed_text.empty() && is_all_redacted(record.governed_text)) {
+    record.state = RecordState::kBlocked;
+    record.reason = "nothing is left of the text: " + record.reason;
+    record.governed_text.clear();
   }
 }
 

@@ -35,6 +35,7 @@ struct PendingRecord {
   // decides as it did there.
   std::optional<StoredPassages> same_text;
   bool retried = false;        // its text had changed when it was to be written
+  bool released = false;       // from quarantine, with this text
   bool from_original = false;  // content.vector is the original's
   std::string written_at;      // when such a vector was made; "": now
 };
@@ -49,7 +50,8 @@ class Embedder {
   /// skipped.
   void embed(std::span<PendingRecord> records);
   /// The governance of one record: state, reason, decision, governed_text.
-  void govern(PendingRecord& record) const;
+  void govern(PendingRecord& record) const { govern(record, gate_); }
+  static void govern(PendingRecord& record, const Gate& gate);
   /// What embed() would do with a record that was governed; sets its passages.
   TextCost cost_of(PendingRecord& record) const;
   EncodedBatch encode(std::span<const std::string_view> texts) const;

@@ -3,8 +3,10 @@
 #include <unordered_set>
 
 #include "content.h"
+#include "embedder.h"
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
+#include "record_decisions.h"
 
 namespace nearlite {
 namespace {
@@ -25,9 +27,22 @@ std::vector<std::int64_t> current_models(const EmbeddableDBMixin& db,
   return current;
 }
 
+/// Whether the rules of today decide about the record as those did that it was written under.
+bool decided_the_same(const EmbeddableDBMixin& db, const SourceRecord& source,
+                      const Content& content, const StoredRecord& stored,
+                      const RecordDecisions& decisions) {
+  const Gate& gate = *db.options().gate;
+  if (content.kind != Content::Kind::kText || stored.rules_version == gate.rules_version())
+    return true;
+  PendingRecord now;
+  now.content = content;
+  now.released = decisions.released(source.key, content.hash);
+  Embedder::govern(now, gate);
+  return now.state == stored.state && now.governed_text == stored.governed_text;
+}
+
 void count_row(const Content& content, const std::optional<StoredRecord>& stored,
-               const std::vector<std::int64_t>& current, const std::string& rules,
-               Freshness& freshness) {
+               const std::vector<std::int64_t>& current, bool same_decision, Freshness& freshness) {
   switch (content.kind) {
     case Content::Kind::kEmpty:
       ++freshness.empty;
@@ -44,13 +59,13 @@ void count_row(const Content& content, const std::optional<StoredRecord>& stored
     ++freshness.missing;
   } else if (stored->state == RecordState::kBlocked) {
     // Refused under other rules, or for another text: it has to be looked at again.
-    const bool valid = stored->text_hash == content.hash && stored->rules_version == rules;
+    const bool valid = stored->text_hash == content.hash && same_decision;
     ++(valid ? freshness.blocked : freshness.missing);
   } else if (stored->state == RecordState::kSkipped) {
     ++(stored->text_hash == content.hash ? freshness.skipped : freshness.missing);
   } else if (stored->text_hash != content.hash) {
     ++freshness.stale_text;
-  } else if (std::ranges::find(current, stored->model) == current.end()) {
+  } else if (!same_decision || std::ranges::find(current, stored->model) == current.end()) {
     ++freshness.stale_model;
   } else {
     ++freshness.fresh;
@@ -65,6 +80,7 @@ Freshness EmbeddableDBMixin::freshness() const {
   freshness.backend = backend_name(options_.backend);
   std::vector<std::int64_t> current;
   std::unordered_set<std::uint64_t> seen;
+  RecordDecisions decisions;
   const std::string& store = options_.store_name;
   VectorEngine& vectors = engine();
   vectors.read([&](Sidecar& sidecar) {
@@ -76,9 +92,9 @@ Freshness EmbeddableDBMixin::freshness() const {
     }
     freshness.last_backfill = sidecar.fact(store, "last_backfill").value_or("");
     freshness.sidecar_bytes = sidecar.size_bytes();
+    decisions = RecordDecisions::of(sidecar, store);
   });
   freshness.index_bytes = vectors.index_bytes();
-  const std::string rules = options_.gate->rules_version();
   RecordCursor cursor = iter_records();
   SourceRecord source;
   while (cursor.next(source)) {
@@ -89,7 +105,9 @@ Freshness EmbeddableDBMixin::freshness() const {
     vectors.read([&](Sidecar& sidecar) {
       stored = sidecar.find_record({store, source.key.table, source.key.json});
     });
-    count_row(content, stored, current, rules, freshness);
+    const bool same_decision =
+        !stored || decided_the_same(*this, source, content, *stored, decisions);
+    count_row(content, stored, current, same_decision, freshness);
   }
   std::optional<std::string> waiting_since;
   vectors.read([&](Sidecar& sidecar) {

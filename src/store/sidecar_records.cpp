@@ -215,13 +215,12 @@ std::optional<std::vector<std::int64_t>> Sidecar::remove_rows(const SourceKey& k
 }
 
 void Sidecar::set_governance(const SourceKey& key, std::string_view decision,
-                             std::string_view rules_version) {
+                             std::string_view reason, std::string_view rules_version) {
   state_
       ->sql(
-          "UPDATE record SET decision = ?4, rules_version = ?5 WHERE store = ?1 AND source_table = "
-          "?2 "
-          "AND record_key = ?3")
-      ->run(key.store, key.table, key.key, decision, rules_version);
+          "UPDATE record SET decision = ?4, reason = ?5, rules_version = ?6 WHERE store = ?1 AND "
+          "source_table = ?2 AND record_key = ?3")
+      ->run(key.store, key.table, key.key, decision, reason, rules_version);
 }
 
 std::size_t Sidecar::num_broken_links() {

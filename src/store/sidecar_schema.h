@@ -37,6 +37,13 @@ CREATE TABLE manifest(
   xxh3 INTEGER NOT NULL, generation INTEGER NOT NULL, last_slot INTEGER NOT NULL, last_change INTEGER NOT NULL,
   count INTEGER NOT NULL, model_identity TEXT NOT NULL, backend TEXT NOT NULL, calibration TEXT NOT NULL,
   created_at TEXT NOT NULL, PRIMARY KEY(store, kind)) WITHOUT ROWID;
+-- What people decided about single records.
+CREATE TABLE released(
+  store TEXT NOT NULL, source_table TEXT NOT NULL, record_key TEXT NOT NULL, text_hash INTEGER NOT NULL,
+  released_at TEXT NOT NULL, PRIMARY KEY(store, source_table, record_key)) WITHOUT ROWID;
+CREATE TABLE erased(
+  store TEXT NOT NULL, key_hash TEXT NOT NULL, erased_at TEXT NOT NULL, complete INTEGER NOT NULL, windows BLOB NOT NULL,
+  PRIMARY KEY(store, key_hash)) WITHOUT ROWID;
 CREATE TABLE fact(store TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(store, name)) WITHOUT ROWID;
 -- How many records of a store are embedded: fact 'records', kept here so that nobody has to count.
 CREATE TRIGGER record_added AFTER INSERT ON record WHEN NEW.state = 'embedded' BEGIN

@@ -238,6 +238,7 @@ Action read_command_line(int argc, char** argv, Context& context) {
   add_check_command(app, context, action);
   add_embed_command(app, context, action);
   add_model_command(app, context, action);
+  add_governance_command(app, context, action);
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
   if (!arguments.empty() && arguments.front() == "help") {  // "help search" = "search --help"

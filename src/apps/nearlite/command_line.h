@@ -54,5 +54,6 @@ void add_store_command(CLI::App& app, Context& context, Action& action);
 void add_check_command(CLI::App& app, Context& context, Action& action);
 void add_embed_command(CLI::App& app, Context& context, Action& action);
 void add_model_command(CLI::App& app, Context& context, Action& action);
+void add_governance_command(CLI::App& app, Context& context, Action& action);
 
 }  // namespace nearlite::cli

@@ -150,6 +150,7 @@ std::string SelectedStore::refresh_command(const Context& context) const {
 StoreSettings store_settings(const Context& context, std::optional<Backend> backend) {
   StoreSettings settings;
   settings.backend = backend;
+  settings.data_folder = context.data_folder();
   settings.default_model = context.environment.model.value_or("");
   settings.places = context.model_places();
   settings.encoder = context.encoder_options();

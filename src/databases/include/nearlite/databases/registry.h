@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nearlite/databases/store.h"
+#include "nearlite/governance/rules.h"
 
 namespace nearlite {
 
@@ -18,6 +19,7 @@ struct StoreSettings {
   std::string default_model{};  // of stores whose configuration names none; empty: the library's
   std::optional<std::filesystem::path>
       enhancement_database{};  // ENHANCEMENT_DB_PATH; else enhancements.db in the data folder
+  std::filesystem::path data_folder{};  // of single files: looked at for a governance.toml
   ModelPlaces places = ModelPlaces::standard();
   EncoderOptions encoder{};
   std::shared_ptr<const TextEncoder>
@@ -67,12 +69,17 @@ class Registry {
     other.settings_.backend = backend;
     return other;
   }
+  /// The gate in front of the store's encoder: its level, and governance.toml of its sidecar
+  /// folder, else of the data folder, else the built-in rules. Throws as read_rules.
+  std::shared_ptr<const Gate> gate_of(const StoreEntry& entry) const;
+  GateLevel governance_level(const StoreEntry& entry) const;
   /// metrics.db: of a seed store in the data folder, of a declared table in its sidecar folder.
   std::filesystem::path metrics_path(const StoreEntry& entry) const;
 
  private:
   struct Builder;
-  EmbeddableOptions with_settings(EmbeddableOptions options, const std::string& configured_model,
+  EmbeddableOptions with_settings(EmbeddableOptions options, const StoreEntry& entry,
+                                  const std::string& configured_model,
                                   const std::optional<Backend>& configured_backend) const;
   std::unique_ptr<Store> open_seed(const StoreEntry& entry, Open open) const;
 

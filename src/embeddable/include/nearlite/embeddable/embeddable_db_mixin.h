@@ -35,7 +35,7 @@ struct EmbeddableOptions {
   // What the object depends on; each has a default.
   std::string store_name{};  // key space inside the sidecar; default: stem of index_path
   std::shared_ptr<const TextEncoder> encoder{};  // default: lazy_encoder(model_name)
-  std::shared_ptr<const Gate> gate{};            // default: PassAllGate
+  std::shared_ptr<const Gate> gate{};            // default: the built-in rules, secrets only
   const Clock* clock = nullptr;                  // default: system_clock(); must outlive the object
   std::string text_template{};  // names how text() is made; a change makes vectors stale (model)
 };
@@ -128,6 +128,13 @@ struct CheckFinding {
   bool repaired = false;
 };
 
+/// What governance says of a row as it is now.
+struct GovernedRecord {
+  RecordKey key{};
+  GateDecision decision{};
+  bool released = false;  // from quarantine, with this text
+};
+
 /// Gives a class that knows its records persistent vectors and similarity search (the seed's
 /// EmbeddableDBMixin). The vectors live in a sidecar SQLite file beside index_path; index file and
 /// companion JSON are derived from it. The handle belongs to the host: it is used inside a call
@@ -187,6 +194,12 @@ class EmbeddableDBMixin {
   /// What embedding all records would take. Reads and counts a sample of many records; writes
   /// nothing. Throws as TextEncoder::info().
   CostEstimate estimate_cost(const CostOptions& options = {}) const;
+  /// Asks the gate about every row that has a text; embeds and writes nothing.
+  void scan_governance(const std::function<void(const GovernedRecord&)>& visit) const;
+  /// Lets a record that governance holds in quarantine be embedded by the next backfill, for as
+  /// long as its text stays as it is. Throws NotFound if there is no such record, InvalidArgument
+  /// if it is not in quarantine.
+  void release_from_quarantine(const RecordKey& record_id);
   /// Verifies sidecar, segments, index, JSON and source keys against each other; `repair` rebuilds
   /// what is derived.
   std::vector<CheckFinding> check(bool repair);

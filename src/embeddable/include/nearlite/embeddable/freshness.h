@@ -13,7 +13,7 @@ struct Freshness {
   std::size_t rows = 0;
   std::size_t fresh = 0;
   std::size_t stale_text = 0;   // the text is not the one that was embedded
-  std::size_t stale_model = 0;  // other model, template or embedding version
+  std::size_t stale_model = 0;  // other model, template, embedding version or decision of the rules
   std::size_t missing = 0;      // never embedded
   std::size_t blocked = 0;      // refused by governance
   std::size_t empty = 0;        // NULL or blank text

@@ -82,6 +82,13 @@ struct ImportedRow {
   std::string content{};  // JSON of the record as it was there; "": none
 };
 
+/// A record that somebody released from quarantine, with the text it had then.
+struct ReleasedRecord {
+  std::string table{};
+  std::string key{};
+  std::uint64_t text_hash = 0;
+};
+
 /// The vectors of one text, to be used again for another record with the same text.
 struct StoredPassages {
   struct Passage {
@@ -187,7 +194,7 @@ class Sidecar {
   std::optional<StoredRecord> find_record(const SourceKey& key);
   std::vector<std::int64_t> put_record(const RecordWrite& record);  // the new slots
   /// The vectors stay: other rules decided the same.
-  void set_governance(const SourceKey& key, std::string_view decision,
+  void set_governance(const SourceKey& key, std::string_view decision, std::string_view reason,
                       std::string_view rules_version);
   /// Kept beside the record until that is removed. kind and source_id are those of the record where
   /// it has none; content goes when the record's text is another than `text_hash`.
@@ -228,6 +235,11 @@ class Sidecar {
   void remove_derived_file(std::string_view store, std::string_view kind);
   /// Forgets the removals that no file of the manifest needs.
   void prune_removals();
+
+  // What people decided about single records.
+  /// This text of the record passes quarantine from now on; the record is due again.
+  void release(const SourceKey& key, std::uint64_t text_hash);
+  std::vector<ReleasedRecord> released(std::string_view store);
 
   // Small facts by name; store "" for those of the whole file.
   std::optional<std::string> fact(std::string_view store, std::string_view name);
