@@ -13,8 +13,17 @@ namespace nearlite {
 namespace {
 
 constexpr std::int64_t kAllSlots = std::numeric_limits<std::int64_t>::max();
-// Below this a scan is always cheaper than opening and checking the backend's file.
-constexpr std::size_t kIndexPaysFrom = 200'000;
+
+/// Opening and checking the backend's file costs as much as some scans: it pays for a store that is
+/// large and asked again and again.
+struct IndexPays {
+  std::size_t from_rows;
+  std::size_t from_searches;
+};
+IndexPays when_index_pays(Backend backend) {
+  if (backend == Backend::kGraph) return {.from_rows = 10'000, .from_searches = 16};
+  return {.from_rows = 200'000, .from_searches = 64};
+}
 
 VectorId id_of(std::int64_t slot) { return VectorId{slot}; }
 
@@ -132,7 +141,7 @@ SearchResult VectorEngine::search(std::span<const float> query, const SearchPara
                             " dimensions, the store " + settings_.store + " has " +
                             std::to_string(now.snapshot->dim()));
     }
-    if (params.index_only || now.snapshot->size() >= kIndexPaysFrom) {
+    if (params.index_only || index_pays_now(now.snapshot->size())) {
       const std::lock_guard lock(reading_);
       attach_index_locked();
       if (loaded_->view.snapshot) now = loaded_->view;
@@ -145,6 +154,11 @@ SearchResult VectorEngine::search(std::span<const float> query, const SearchPara
       distrust_segment_locked();
     }
   }
+}
+
+bool VectorEngine::index_pays_now(std::size_t rows) {
+  const IndexPays pays = when_index_pays(settings_.backend);
+  return rows >= pays.from_rows && ++num_large_searches_ >= pays.from_searches;
 }
 
 /// Compares what is loaded with the sidecar and loads what is new. Everything is read in one read
@@ -251,11 +265,16 @@ void VectorEngine::attach_index_locked() {
   try {
     const auto path = settings_.index;
     const auto stamp = stamp_of(path);
-    if (!stamp || stamp->size_bytes != file->bytes || sha256_of_file(path) != file->sha256) return;
+    const Backend backend = backend_of(file->backend);
+    if (!stamp || stamp->size_bytes != file->bytes) return;
+    // A graph file proves itself, block by block; the others cannot.
+    if (backend != Backend::kGraph && sha256_of_file(path) != file->sha256) return;
     const VectorRows rows = state.segment->rows();
-    state.index = open_backend_file(backend_of(file->backend), path, rows.dim,
+    state.index = open_backend_file(backend, path, rows.dim,
                                     std::vector<VectorId>(rows.ids.begin(), rows.ids.end()),
-                                    file->calibration);
+                                    file->calibration,
+                                    {.model_identity = file->model_identity,
+                                     .generation = static_cast<std::uint64_t>(file->generation)});
     state.view.snapshot = std::make_shared<const IndexSnapshot>(
         state.model->dim, std::vector<SnapshotPart>{{state.segment, state.index}},
         DeltaView(state.delta), state.dead);

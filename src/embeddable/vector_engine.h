@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -88,6 +89,7 @@ class VectorEngine {
   void reload_locked(Sidecar& sidecar, std::int64_t generation, std::int64_t model);
   void add_new_rows_locked(Sidecar& sidecar);
   void attach_index_locked();
+  bool index_pays_now(std::size_t rows);
   void distrust_segment_locked();
   bool segment_distrusted();
   std::filesystem::path folder() const;  // NAME.vec
@@ -99,6 +101,7 @@ class VectorEngine {
   std::unique_ptr<Loaded> loaded_;
   bool segment_distrusted_ =
       false;  // a block of it was found damaged: the sidecar answers until the next publish
+  std::atomic<std::size_t> num_large_searches_ = 0;
   std::mutex writing_;  // guards writer_; taken before reading_, never after it
   std::unique_ptr<Sidecar> writer_;
 };

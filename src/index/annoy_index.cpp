@@ -9,6 +9,7 @@
 #include "collector.h"
 #include "nearlite/base/error.h"
 #include "nearlite/index/flat_index.h"
+#include "row_codes.h"
 
 namespace nearlite {
 namespace {
@@ -162,6 +163,7 @@ std::shared_ptr<const AnnoyIndex> AnnoyIndex::open(const std::filesystem::path& 
 AnnoyIndex::AnnoyIndex(const std::filesystem::path& file, std::size_t dim,
                        std::vector<VectorId> ids, Calibration calibration)
     : mapped_(file),
+      guard_(mapped_.bytes().data(), mapped_.bytes().size()),
       dim_(dim),
       node_bytes_(AnnoyLayout(dim).node_bytes),
       ids_(std::move(ids)),
@@ -174,10 +176,15 @@ AnnoyIndex::AnnoyIndex(const std::filesystem::path& file, std::size_t dim,
   validator.check_size();
   norms_ = validator.check_items();
   roots_ = validator.check_trees();
+  codes_ = std::make_unique<const RowCodes>(
+      StridedVectors{annoy_vector(node(0)), node_bytes_ / sizeof(float), dim_}, norms_);
+  check_unchanged();
 }
 
+AnnoyIndex::~AnnoyIndex() = default;
+
 void AnnoyIndex::check_unchanged() const {
-  if (mapped_.is_unchanged()) return;
+  if (mapped_.is_unchanged() && !guard_.was_cut()) return;
   throw CorruptData(
       "an Annoy file was written to while it was open",
       "index files are replaced, never changed: open it anew, or delete it and it is rebuilt");

@@ -1,20 +1,19 @@
 #include <algorithm>
-#include <array>
-#include <cmath>
+#include <functional>
+#include <limits>
 #include <queue>
-#include <random>
 #include <utility>
 
 #include "annoy_format.h"
+#include "calibrate.h"
 #include "collector.h"
 #include "dot.h"
+#include "nearlite/base/error.h"
 #include "nearlite/index/annoy_index.h"
-#include "thread_clock.h"
+#include "row_codes.h"
 
 namespace nearlite {
 namespace {
-
-constexpr std::size_t kCalibrationK = 10;
 
 /// The candidates of one search, each taken once: a bit per item, made anew so that a filter may
 /// itself search.
@@ -33,34 +32,22 @@ class Seen {
   std::vector<std::uint64_t> words_;
 };
 
-/// Asks for a whole row at once; the processor by itself would notice only after a few lines.
-void prefetch(const std::byte* row, std::size_t bytes) noexcept {
-  constexpr std::size_t kLine = 64;
-  for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(row + at);
-}
-
-/// Share of ids that pass, of a spread sample.
-double pass_rate(const std::vector<VectorId>& ids, const SearchParams& params) {
-  constexpr std::size_t kSample = 256;
-  if (!params.filter || ids.empty()) return 1.0;
-  const std::size_t count = std::min(kSample, ids.size());
-  std::size_t passed = 0;
-  for (std::size_t i = 0; i < count; ++i)
-    passed += params.filter(ids[i * ids.size() / count]) ? 1 : 0;
-  return static_cast<double>(passed) / static_cast<double>(count);
-}
-
 }  // namespace
 
 /// Walks all trees from one queue, nearest border first, and scores every item once.
 class ForestWalk {
  public:
-  ForestWalk(const std::byte* nodes, std::size_t dim, std::size_t num_items,
+  ForestWalk(std::span<const std::byte> nodes, std::size_t dim, std::size_t num_items,
              std::span<const float> query)
-      : nodes_(nodes), layout_(dim), num_items_(num_items), query_(query), seen_(num_items) {}
+      : nodes_(nodes.data()),
+        layout_(dim),
+        num_nodes_(nodes.size() / layout_.node_bytes),
+        num_items_(num_items),
+        query_(query),
+        seen_(num_items) {}
 
   /// The new candidates of at least `search_k` (repeated ones count, as in Annoy itself).
-  std::vector<std::int32_t> candidates(std::span<const std::int32_t> roots, std::size_t search_k) {
+  std::vector<std::uint32_t> candidates(std::span<const std::int32_t> roots, std::size_t search_k) {
     for (const std::int32_t root : roots)
       queue_.emplace(std::numeric_limits<float>::infinity(), root);
     std::size_t num_offered = 0;
@@ -74,6 +61,7 @@ class ForestWalk {
 
  private:
   std::size_t visit(float margin, std::size_t index) {
+    if (index >= num_nodes_) fail();
     const std::byte* node = nodes_ + index * layout_.node_bytes;
     if (index < num_items_) {
       take(index);
@@ -91,17 +79,25 @@ class ForestWalk {
     return 0;
   }
 
+  /// The file was proven safe when it was opened: somebody wrote to it since.
+  [[noreturn]] static void fail() {
+    throw CorruptData("an Annoy file was written to while it was searched",
+                      "index files are replaced, never changed: delete it and it is rebuilt");
+  }
+
   void take(std::size_t item) {
+    if (item >= num_items_) fail();
     if (!seen_.insert(item)) return;
-    found_.push_back(static_cast<std::int32_t>(item));
+    found_.push_back(static_cast<std::uint32_t>(item));
   }
 
   const std::byte* nodes_;
   AnnoyLayout layout_;
+  std::size_t num_nodes_;
   std::size_t num_items_;
   std::span<const float> query_;
   Seen seen_;
-  std::vector<std::int32_t> found_;
+  std::vector<std::uint32_t> found_;
   std::priority_queue<std::pair<float, std::int32_t>> queue_;
 };
 
@@ -116,18 +112,18 @@ SearchResult AnnoyIndex::search_with_effort(std::span<const float> query,
   check_unchanged();
   const std::vector<float> unit = unit_query(query, dim_, params);
   Collector collector(params);
-  ForestWalk walk(mapped_.bytes().data(), dim_, ids_.size(), unit);
-  const std::vector<std::int32_t> candidates =
+  ForestWalk walk(mapped_.bytes(), dim_, ids_.size(), unit);
+  const std::vector<std::uint32_t> candidates =
       walk.candidates(roots_, std::max(search_k, params.k));
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
+  const std::vector<std::uint32_t> chosen = best_by_codes(candidates, unit, collector);
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
     constexpr std::size_t kAhead = 4;  // rows on their way from memory while one is scored
-    if (i + kAhead < candidates.size())
-      prefetch(node(static_cast<std::size_t>(candidates[i + kAhead])), node_bytes_);
-    const auto item = static_cast<std::size_t>(candidates[i]);
-    if (norms_[item] == 0) continue;
-    const float similarity = similarity_of(unit, annoy_vector(node(item)), norms_[item]);
-    if (collector.wants(similarity)) collector.offer(similarity, ids_[item]);
+    if (i + kAhead < chosen.size()) prefetch_row(node(chosen[i + kAhead]), node_bytes_);
+    const std::uint32_t item = chosen[i];
+    collector.offer_accepted(similarity_of(unit, annoy_vector(node(item)), norms_[item]),
+                             ids_[item]);
   }
+  check_unchanged();  // else what was scored cannot be believed
   collector.count_scored(candidates.size());
   const bool all_seen = candidates.size() == ids_.size();
   if (!all_seen && collector.found() < params.k) {
@@ -138,32 +134,53 @@ SearchResult AnnoyIndex::search_with_effort(std::span<const float> query,
   }
   SearchResult result = collector.finish();
   result.path = "annoy";
-  result.recall = all_seen ? 1.0 : 0.0;
+  result.recall = 0.0;  // nobody measured what this effort reaches
   return result;
 }
 
-std::optional<Effort> AnnoyIndex::effort_for(const SearchParams& params) const {
-  if (params.recall >= 1.0 || ids_.empty()) return std::nullopt;
-  const Calibration& known = calibration();
-  std::optional<Effort> effort = known.cheapest_for(params.recall);
-  if (!effort && params.index_only && !known.empty()) effort = known.efforts.back();
-  if (!effort) return std::nullopt;
-  // Calibrated for the 10 nearest of all. A larger k or a filter reaches farther out: more
-  // candidates in proportion, until all are wanted.
-  const double reach = static_cast<double>(std::min(params.k, ids_.size())) /
-                       std::max(pass_rate(ids_, params), 1e-9) / static_cast<double>(kCalibrationK);
-  const double wanted = static_cast<double>(effort->search_k) * std::max(1.0, reach);
+/// The accepted candidates that are worth an fp32 score: the best few times k by their codes.
+std::vector<std::uint32_t> AnnoyIndex::best_by_codes(std::span<const std::uint32_t> candidates,
+                                                     std::span<const float> unit_query,
+                                                     const Collector& collector) const {
+  const std::size_t depth = 2 * collector.k() + 20;
+  std::vector<std::uint32_t> chosen;
+  if (candidates.size() <= depth) {
+    for (const std::uint32_t item : candidates) {
+      if (norms_[item] != 0 && collector.accepts(ids_[item])) chosen.push_back(item);
+    }
+    return chosen;
+  }
+  const CodedRowQuery query(unit_query);
+  std::vector<std::int32_t> products(candidates.size());
+  row_products()(query.plane.data(), codes_->row(0), codes_->stride(), candidates.data(),
+                 candidates.size(), products.data());
+  std::vector<std::pair<float, std::uint32_t>> best;  // a heap, the worst in front
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const std::uint32_t item = candidates[i];
+    const std::pair<float, std::uint32_t> scored{query.score(products[i], codes_->scales[item]),
+                                                 item};
+    if (best.size() == depth && scored.first <= best.front().first) continue;
+    if (norms_[item] == 0 || !collector.accepts(ids_[item])) continue;
+    if (best.size() == depth) {
+      std::pop_heap(best.begin(), best.end(), std::greater<>());
+      best.pop_back();
+    }
+    best.push_back(scored);
+    std::push_heap(best.begin(), best.end(), std::greater<>());
+  }
+  for (const auto& [score, item] : best) chosen.push_back(item);
+  return chosen;
+}
+
+std::optional<Effort> AnnoyIndex::effort_of(const SearchParams& params) const {
   const double most = static_cast<double>(ids_.size()) * static_cast<double>(roots_.size());
-  if (wanted >= most && !params.index_only) return std::nullopt;
-  effort->microseconds *= std::max(1.0, reach);
-  effort->search_k = static_cast<std::size_t>(std::min(wanted, most));
-  return effort;
+  return effort_for(calibration(), params, ids_, most);
 }
 
 SearchResult AnnoyIndex::search(std::span<const float> query, const SearchParams& params) const {
   check_unchanged();
   const std::vector<float> unit = unit_query(query, dim_, params);
-  if (const std::optional<Effort> effort = effort_for(params)) {
+  if (const std::optional<Effort> effort = effort_of(params)) {
     SearchResult result = search_with_effort(query, params, effort->search_k);
     if (result.path == "annoy" && result.recall < 1.0) result.recall = effort->recall_low;
     return result;
@@ -174,7 +191,7 @@ SearchResult AnnoyIndex::search(std::span<const float> query, const SearchParams
 }
 
 std::optional<double> AnnoyIndex::estimated_us(const SearchParams& params) const {
-  const std::optional<Effort> effort = effort_for(params);
+  const std::optional<Effort> effort = effort_of(params);
   if (!effort) return std::nullopt;
   return effort->microseconds;
 }
@@ -186,119 +203,17 @@ const Calibration& AnnoyIndex::calibration() const {
   return calibration_;
 }
 
-namespace {
-
-/// Stored vectors moved a little: like questions near what is stored, but not the stored ones
-/// themselves.
-std::vector<std::vector<float>> calibration_queries(const std::byte* nodes,
-                                                    const AnnoyLayout& layout,
-                                                    std::span<const float> norms, std::size_t dim) {
-  constexpr std::size_t kQueries = 128;
-  constexpr float kJitter = 0.25F;  // of the vector's length
-  std::mt19937 random(12345);
-  std::normal_distribution<float> normal;
-  std::vector<std::vector<float>> queries;
-  const std::size_t count = std::min(kQueries, norms.size());
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t item = i * norms.size() / count;
-    if (norms[item] == 0) continue;
-    const float* vector = annoy_vector(nodes + item * layout.node_bytes);
-    const float noise = kJitter / std::sqrt(static_cast<float>(dim));
-    std::vector<float> query(dim);
-    for (std::size_t j = 0; j < dim; ++j)
-      query[j] = vector[j] / norms[item] + noise * normal(random);
-    queries.push_back(std::move(query));
-  }
-  return queries;
-}
-
-/// Share of the true neighbors that were found; as near as the last true one counts, whatever its
-/// id.
-double recall_of(const SearchResult& found, const SearchResult& truth) {
-  if (truth.neighbors.empty()) return 1.0;
-  const float border = truth.neighbors.back().similarity;
-  std::size_t hits = 0;
-  for (const Neighbor& neighbor : found.neighbors) hits += neighbor.similarity >= border ? 1 : 0;
-  return static_cast<double>(std::min(hits, truth.neighbors.size())) /
-         static_cast<double>(truth.neighbors.size());
-}
-
-Effort summarize(std::size_t search_k, std::span<const double> recalls, double elapsed_us) {
-  const auto count = static_cast<double>(recalls.size());
-  double sum = 0;
-  double squares = 0;
-  for (const double recall : recalls) {
-    sum += recall;
-    squares += recall * recall;
-  }
-  const double mean = sum / count;
-  const double deviation = std::sqrt(std::max(0.0, squares / count - mean * mean));
-  // One-sided 95 %; without a single miss the rule of three bounds what was not seen.
-  const double margin =
-      std::max(1.645 * deviation / std::sqrt(count),
-               mean >= 1.0 ? 3.0 / (count * static_cast<double>(kCalibrationK)) : 0.0);
-  return {.search_k = search_k,
-          .recall = mean,
-          .recall_low = std::max(0.0, mean - margin),
-          .microseconds = elapsed_us / count};
-}
-
-}  // namespace
-
-std::vector<SearchResult> AnnoyIndex::true_neighbors(const std::vector<std::vector<float>>& queries,
-                                                     const SearchParams& params) const {
-  constexpr std::size_t kBlock =
-      64;  // rows: they stay in a near cache while every query looks at them
-  std::vector<std::vector<float>> units;
-  units.reserve(queries.size());
-  std::vector<Collector> collectors(queries.size(), Collector(params));
-  for (const auto& query : queries) units.push_back(unit_query(query, dim_, params));
-  for (std::size_t at = 0; at < ids_.size(); at += kBlock) {
-    const std::size_t count = std::min(kBlock, ids_.size() - at);
-    for (std::size_t i = 0; i < queries.size(); ++i) {
-      scan_rows(units[i], annoy_vector(node(at)), node_bytes_ / sizeof(float),
-                std::span(norms_).subspan(at, count), std::span(ids_).subspan(at, count),
-                collectors[i]);
-    }
-  }
-  std::vector<SearchResult> results;
-  results.reserve(queries.size());
-  for (Collector& collector : collectors) results.push_back(collector.finish());
-  return results;
-}
-
 Calibration AnnoyIndex::measure() const {
-  const AnnoyLayout layout(dim_);
-  const auto queries = calibration_queries(mapped_.bytes().data(), layout, norms_, dim_);
-  if (queries.empty()) return {};
-  const SearchParams params{.k = kCalibrationK};
-  const std::vector<SearchResult> truth = true_neighbors(queries, params);
-  const ThreadStopwatch scan;
-  Collector one(params);
-  collect_all(unit_query(queries[0], dim_, params), one);
-  const double scan_us = scan.elapsed_us();
-
-  Calibration calibration;
+  if (ids_.empty()) return {};
   const std::size_t most = ids_.size() * roots_.size();  // walks every tree to its end
-  for (std::size_t search_k = 200;; search_k *= 2) {
-    search_k = std::min(search_k, most);
-    std::vector<double> recalls;
-    double elapsed_us = 0;
-    for (std::size_t i = 0; i < queries.size(); ++i) {
-      const ThreadStopwatch watch;
-      const SearchResult found = search_with_effort(queries[i], params, search_k);
-      elapsed_us += watch.elapsed_us();
-      recalls.push_back(recall_of(found, truth[i]));
-    }
-    const Effort effort = summarize(search_k, recalls, elapsed_us);
-    calibration.efforts.push_back(effort);
-    // More effort than this finds nothing new, or costs more than looking at every vector.
-    if (effort.recall >= 0.9995 || search_k == most ||
-        (effort.recall_low >= 0.99 && effort.microseconds > scan_us)) {
-      break;
-    }
-  }
-  return calibration;
+  std::vector<std::size_t> efforts;
+  for (std::size_t search_k = 200; search_k < most; search_k *= 2) efforts.push_back(search_k);
+  efforts.push_back(most);
+  return measure_calibration(
+      {annoy_vector(node(0)), node_bytes_ / sizeof(float), dim_, norms_, ids_}, efforts,
+      [this](std::span<const float> query, const SearchParams& params, std::size_t search_k) {
+        return search_with_effort(query, params, search_k);
+      });
 }
 
 }  // namespace nearlite

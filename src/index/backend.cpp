@@ -9,11 +9,12 @@
 namespace nearlite {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Backend>, 4> kBackends{{
+constexpr std::array<std::pair<std::string_view, Backend>, 5> kBackends{{
     {"auto", Backend::kAuto},
     {"annoy", Backend::kAnnoy},
     {"faiss", Backend::kFaiss},
     {"flat", Backend::kFlat},
+    {"graph", Backend::kGraph},
 }};
 
 }  // namespace
@@ -24,7 +25,7 @@ Backend backend_of(std::string_view name) {
     if (known == wanted) return backend;
   }
   throw InvalidArgument("unknown backend '" + std::string(name) + "'",
-                        "use auto, annoy, faiss or flat");
+                        "use auto, annoy, faiss, flat or graph");
 }
 
 std::string_view backend_name(Backend backend) {

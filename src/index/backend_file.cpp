@@ -10,6 +10,7 @@
 #include "nearlite/index/annoy_index.h"
 #include "nearlite/index/faiss_index.h"
 #include "nearlite/index/flat_index.h"
+#include "nearlite/index/graph_index.h"
 #include "nearlite/index/segment.h"
 
 namespace nearlite {
@@ -23,6 +24,7 @@ struct Mark {
 
 constexpr std::array kMarks{
     Mark{"NLVECS\r\n", "a nearlite segment", Backend::kFlat},
+    Mark{"NLGRPH\r\n", "a nearlite graph", Backend::kGraph},
     Mark{"SQLite format 3", "an SQLite database", Backend::kAuto},
     Mark{"IxFI", "a FAISS flat inner-product index", Backend::kFaiss},
     Mark{"IxF2", "a FAISS flat L2 index", Backend::kAuto},
@@ -58,7 +60,7 @@ void refuse_foreign(Backend backend, const std::filesystem::path& file) {
 }
 
 [[noreturn]] void refuse_auto() {
-  throw InvalidArgument("backend 'auto' has no file of its own", "use annoy, faiss or flat");
+  throw InvalidArgument("backend 'auto' has no file of its own", "use annoy, faiss, flat or graph");
 }
 
 std::string write_annoy(AtomicFile& writing, const VectorRows& rows,
@@ -70,9 +72,24 @@ std::string write_annoy(AtomicFile& writing, const VectorRows& rows,
   return index->calibration().to_json();
 }
 
-std::shared_ptr<const VectorIndex> open_flat(const std::filesystem::path& file, std::size_t dim,
-                                             const std::vector<VectorId>& ids) {
-  auto segment = Segment::open(file, {.dim = dim});
+SegmentInfo info_of(const VectorRows& rows, const BackendFileOptions& options) {
+  return {.store = {},
+          .generation = options.generation,
+          .model_identity = options.model_identity,
+          .dim = rows.dim};
+}
+
+SegmentExpectation expectation_of(std::size_t dim, const BackendFileOptions& options) {
+  SegmentExpectation expected{.dim = dim};
+  if (!options.model_identity.empty()) expected.model_identity = options.model_identity;
+  if (options.generation != 0) expected.generation = options.generation;
+  return expected;
+}
+
+std::shared_ptr<const VectorIndex> open_flat(const std::filesystem::path& file,
+                                             const std::vector<VectorId>& ids,
+                                             const SegmentExpectation& expected) {
+  auto segment = Segment::open(file, expected);
   const VectorRows rows = segment->rows();
   if (!std::equal(rows.ids.begin(), rows.ids.end(), ids.begin(), ids.end())) {
     throw CorruptData(file.string() + ": segment holds other ids than were recorded",
@@ -100,8 +117,11 @@ BackendFile build_backend_file(Backend backend, const VectorRows& rows,
       build_faiss(*load_faiss_plugin(options.faiss_plugin), writing, rows);
       break;
     case Backend::kFlat:
-      write_segment(writing, rows,
-                    {.store = {}, .generation = 0, .model_identity = {}, .dim = rows.dim});
+      write_segment(writing, rows, info_of(rows, options));
+      break;
+    case Backend::kGraph:
+      build_graph_file(writing, rows, info_of(rows, options),
+                       {.seed = options.seed, .threads = options.threads});
       break;
     case Backend::kAuto:
       refuse_auto();
@@ -126,8 +146,10 @@ std::shared_ptr<const VectorIndex> open_backend_file(Backend backend,
           calibration_json.empty() ? Calibration{} : Calibration::from_json(calibration_json));
     case Backend::kFaiss:
       return FaissIndex::open(load_faiss_plugin(options.faiss_plugin), file, dim, std::move(ids));
+    case Backend::kGraph:
+      return GraphIndex::open(file, ids, expectation_of(dim, options));
     default:
-      return open_flat(file, dim, ids);
+      return open_flat(file, ids, expectation_of(dim, options));
   }
 }
 

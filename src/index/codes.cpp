@@ -9,6 +9,7 @@
 
 #include "collector.h"
 #include "nearlite/base/cpu.h"
+#include "row_codes.h"
 
 namespace nearlite {
 namespace {
@@ -27,23 +28,6 @@ std::size_t code_index(std::size_t row, std::size_t j, std::size_t groups) {
   return ((row / kCodeBlock * groups + j / kCodeGroup) * kCodeBlock + row % kCodeBlock) *
              kCodeGroup +
          j % kCodeGroup;
-}
-
-std::vector<float> mean_of(const VectorRows& rows, std::span<const float> norms) {
-  std::vector<double> sum(rows.dim);
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < norms.size(); ++i) {
-    if (norms[i] == 0) continue;
-    const auto row = rows.row(i);
-    for (std::size_t j = 0; j < rows.dim; ++j)
-      sum[j] += static_cast<double>(row[j]) / static_cast<double>(norms[i]);
-    ++count;
-  }
-  std::vector<float> mean(rows.dim);
-  if (count == 0) return mean;
-  for (std::size_t j = 0; j < rows.dim; ++j)
-    mean[j] = static_cast<float>(sum[j] / static_cast<double>(count));
-  return mean;
 }
 
 /// A query in two planes, and what bounds its error.
@@ -126,6 +110,23 @@ class LowerBounds {
 
 }  // namespace
 
+std::vector<float> mean_direction(const StridedVectors& rows, std::span<const float> norms) {
+  std::vector<double> sum(rows.dim);
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < norms.size(); ++i) {
+    if (norms[i] == 0) continue;
+    const auto row = rows.row(i);
+    for (std::size_t j = 0; j < rows.dim; ++j)
+      sum[j] += static_cast<double>(row[j]) / static_cast<double>(norms[i]);
+    ++count;
+  }
+  std::vector<float> mean(rows.dim);
+  if (count == 0) return mean;
+  for (std::size_t j = 0; j < rows.dim; ++j)
+    mean[j] = static_cast<float>(sum[j] / static_cast<double>(count));
+  return mean;
+}
+
 CodeTable EncodedRows::table() const {
   const std::size_t rows = bounds.size() / 3;
   const std::span all(bounds);
@@ -137,7 +138,7 @@ EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms) {
   const std::size_t groups = code_groups(rows.dim);
   EncodedRows encoded{.codes = std::vector<std::uint8_t>(code_bytes(count, rows.dim), kCodeOffset),
                       .bounds = std::vector<float>(3 * count),
-                      .mean = mean_of(rows, norms)};
+                      .mean = mean_direction({rows.values.data(), rows.dim, rows.dim}, norms)};
   std::vector<double> centered(rows.dim);
   for (std::size_t i = 0; i < count; ++i) {
     if (norms[i] == 0) continue;
@@ -171,43 +172,72 @@ EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms) {
   return encoded;
 }
 
-std::vector<CodeCandidate> scan_codes(const CodeTable& table, std::span<const float> unit_query,
-                                      std::span<const float> norms, std::span<const VectorId> ids,
-                                      const Collector& collector) {
-  constexpr std::size_t kBlocks = 16;  // between the integer loop and the bounds
-  const CodedQuery query(unit_query, table);
-  const std::size_t groups = code_groups(unit_query.size());
-  const CodeProducts products = code_products();
-  std::array<std::int32_t, kBlocks * kCodeBlock> products1;
-  std::array<std::int32_t, kBlocks * kCodeBlock> products2;
-  std::array<float, kBlocks * kCodeBlock> upper;
-  std::array<float, kBlocks * kCodeBlock> error;
-  LowerBounds lower(collector.k(), collector.floor());
+struct CodeScan::State {
+  State(const CodeTable& coded, std::span<const float> unit_query, std::span<const float> lengths,
+        std::span<const VectorId> names, const Collector& into)
+      : table(coded),
+        query(unit_query, coded),
+        norms(lengths),
+        ids(names),
+        collector(into),
+        groups(code_groups(unit_query.size())),
+        lower(into.k(), into.floor()) {}
+
+  const CodeTable& table;
+  CodedQuery query;
+  std::span<const float> norms;
+  std::span<const VectorId> ids;
+  const Collector& collector;
+  std::size_t groups;
+  LowerBounds lower;
   std::vector<CodeCandidate> candidates;
+};
+
+CodeScan::CodeScan(const CodeTable& table, std::span<const float> unit_query,
+                   std::span<const float> norms, std::span<const VectorId> ids,
+                   const Collector& collector)
+    : state_(std::make_unique<State>(table, unit_query, norms, ids, collector)) {}
+CodeScan::CodeScan(CodeScan&&) noexcept = default;
+CodeScan::~CodeScan() = default;
+
+void CodeScan::scan(std::size_t first, std::size_t count) {
+  State& s = *state_;
+  std::array<std::int32_t, kMostRows> products1;
+  std::array<std::int32_t, kMostRows> products2;
+  std::array<float, kMostRows> upper;
+  std::array<float, kMostRows> error;
+  code_products()(s.table.codes.data() + first * s.groups * kCodeGroup, code_blocks(count),
+                  s.groups, s.query.plane1.data(), s.query.plane2.data(), products1.data(),
+                  products2.data());
+  const CodedQuery& query = s.query;
   const std::int32_t offset1 = kCodeOffset * query.sum1;
   const std::int32_t offset2 = kCodeOffset * query.sum2;
-  for (std::size_t at = 0; at < ids.size(); at += kBlocks * kCodeBlock) {
-    const std::size_t count = std::min(kBlocks * kCodeBlock, ids.size() - at);
-    products(table.codes.data() + at * groups * kCodeGroup, code_blocks(count), groups,
-             query.plane1.data(), query.plane2.data(), products1.data(), products2.data());
-    for (std::size_t i = 0; i < count; ++i) {
-      const float product = query.scale1 * static_cast<float>(products1[i] - offset1) +
-                            query.scale2 * static_cast<float>(products2[i] - offset2);
-      error[i] = query.error_norm * table.code_norms[at + i] +
-                 query.norm * table.residual_norms[at + i] + query.slack;
-      upper[i] = query.offset + table.scales[at + i] * product + error[i];
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-      if (upper[i] < lower.floor()) continue;
-      const std::size_t row = at + i;
-      if (norms[row] == 0 || !collector.accepts(ids[row])) continue;
-      candidates.push_back({upper[i], static_cast<std::uint32_t>(row)});
-      lower.add(upper[i] - 2.0F * error[i]);
-    }
+  const float* scales = s.table.scales.data() + first;
+  const float* code_norms = s.table.code_norms.data() + first;
+  const float* residual_norms = s.table.residual_norms.data() + first;
+  float best = -std::numeric_limits<float>::infinity();
+  for (std::size_t i = 0; i < count; ++i) {
+    const float product = query.scale1 * static_cast<float>(products1[i] - offset1) +
+                          query.scale2 * static_cast<float>(products2[i] - offset2);
+    error[i] = query.error_norm * code_norms[i] + query.norm * residual_norms[i] + query.slack;
+    upper[i] = query.offset + scales[i] * product + error[i];
+    best = std::max(best, upper[i]);
   }
-  std::erase_if(candidates,
-                [&](const CodeCandidate& candidate) { return candidate.upper < lower.floor(); });
-  return candidates;
+  if (best < s.lower.floor()) return;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (upper[i] < s.lower.floor()) continue;
+    const std::size_t row = first + i;
+    if (s.norms[row] == 0 || !s.collector.accepts(s.ids[row])) continue;
+    s.candidates.push_back({upper[i], static_cast<std::uint32_t>(row)});
+    s.lower.add(upper[i] - 2.0F * error[i]);
+  }
+}
+
+std::vector<CodeCandidate> CodeScan::finish() {
+  std::erase_if(state_->candidates, [&](const CodeCandidate& candidate) {
+    return candidate.upper < state_->lower.floor();
+  });
+  return std::move(state_->candidates);
 }
 
 void code_products_scalar(const std::uint8_t* codes, std::size_t num_blocks, std::size_t groups,

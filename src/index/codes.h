@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -9,6 +10,7 @@
 namespace nearlite {
 
 class Collector;
+struct StridedVectors;
 
 // Every vector also as bytes, at a quarter of the memory traffic, with two norms that bound the
 // error this makes. So a scan of the bytes can rule out nearly all rows for certain, and only the
@@ -51,6 +53,9 @@ struct EncodedRows {
   CodeTable table() const;
 };
 
+/// Mean of the rows scaled to length 1, without those of norm 0. [dim] floats.
+std::vector<float> mean_direction(const StridedVectors& rows, std::span<const float> norms);
+
 /// norms: [rows] of vector_norm(); a row of norm 0 gets codes of no meaning.
 EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms);
 
@@ -60,11 +65,26 @@ struct CodeCandidate {
   std::uint32_t row = 0;
 };
 
-/// All rows that may be among the collector's k nearest, for certain: at least every one that is.
-/// Dead and filtered rows and those of norm 0 are left out.
-std::vector<CodeCandidate> scan_codes(const CodeTable& table, std::span<const float> unit_query,
-                                      std::span<const float> norms, std::span<const VectorId> ids,
-                                      const Collector& collector);
+/// One query's way through coded rows. At the end it has all rows that may be among the collector's
+/// k nearest, for certain: at least every one that is. Dead and filtered rows and those of norm 0
+/// are left out.
+class CodeScan {
+ public:
+  /// Rows that scan() takes at most.
+  static constexpr std::size_t kMostRows = 16 * kCodeBlock;
+
+  CodeScan(const CodeTable& table, std::span<const float> unit_query, std::span<const float> norms,
+           std::span<const VectorId> ids, const Collector& collector);
+  CodeScan(CodeScan&&) noexcept;
+  ~CodeScan();
+  /// Rows from `first`, a multiple of kCodeBlock, on.
+  void scan(std::size_t first, std::size_t count);
+  std::vector<CodeCandidate> finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 /// Integer products of blocks of 16 coded rows with both planes of a query; exact, so every
 /// implementation agrees. planes: [groups, 4] bytes each, as 32-bit words; products: [num_blocks,

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "nearlite/index/id_set.h"
 #include "nearlite/index/tombstones.h"
 #include "nearlite/index/vector_index.h"
 
@@ -23,6 +24,7 @@ class Collector {
   explicit Collector(const SearchParams& params, const Tombstones* dead = nullptr)
       : k_(params.k),
         filter_(params.filter ? &params.filter : nullptr),
+        among_(params.among.get()),
         dead_(dead != nullptr && !dead->empty() ? dead : nullptr) {}
 
   /// Whether a row of this similarity could still enter: what a scan asks before anything else.
@@ -38,9 +40,16 @@ class Collector {
 
   /// Whether an id is alive and passes the filter.
   bool accepts(VectorId id) const {
+    return (among_ == nullptr || among_->contains(id)) && accepts_member(id);
+  }
+  /// The same for an id of the set that is searched, if there is one.
+  bool accepts_member(VectorId id) const {
     return (dead_ == nullptr || !dead_->contains(id)) && (filter_ == nullptr || (*filter_)(id));
   }
-  bool accepts_all() const noexcept { return dead_ == nullptr && filter_ == nullptr; }
+  /// Whether accepts_member() is true of all.
+  bool accepts_members() const noexcept { return dead_ == nullptr && filter_ == nullptr; }
+  /// The only ids wanted, or null.
+  const IdSet* among() const noexcept { return among_; }
 
   std::size_t k() const noexcept { return k_; }
   std::size_t found() const noexcept { return heap_.size(); }
@@ -54,6 +63,10 @@ class Collector {
     SearchResult result;
     result.neighbors = std::move(heap_);
     result.num_scored = num_scored_;
+    if (result.neighbors.size() < k_) {
+      result.shortfall =
+          filter_ != nullptr || among_ != nullptr ? Shortfall::kFiltered : Shortfall::kStored;
+    }
     return result;
   }
 
@@ -74,6 +87,7 @@ class Collector {
 
   std::size_t k_;
   const std::function<bool(VectorId)>* filter_;
+  const IdSet* among_;
   const Tombstones* dead_;
   std::vector<Neighbor> heap_;  // front: the worst
   float floor_ = -std::numeric_limits<float>::infinity();

@@ -17,6 +17,7 @@
 #include "nearlite/index/flat_index.h"
 #include "nearlite/index/segment.h"
 #include "segment_format.h"
+#include "test_damage.h"
 #include "test_vectors.h"
 
 namespace nearlite {
@@ -24,37 +25,14 @@ namespace {
 
 using testing::HasSubstr;
 
-void write_bytes(const std::filesystem::path& file, std::string_view bytes) {
-  // In place if the size stays: a file system may wait for the disk when a file is cut to nothing
-  // and written anew.
-  std::error_code missing;
-  const bool same_size = std::filesystem::file_size(file, missing) == bytes.size() && !missing;
-  std::ofstream out(file, same_size ? std::ios::binary | std::ios::in | std::ios::out
-                                    : std::ios::binary | std::ios::trunc);
-  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
-std::string flipped(std::string bytes, std::size_t at, unsigned bit) {
-  bytes[at] = static_cast<char>(bytes[at] ^ static_cast<char>(1U << bit));
-  return bytes;
-}
+using test::corruption_of;
+using test::flipped;
+using test::write_bytes;
 
 template <typename T>
 std::string with_value(std::string bytes, std::size_t at, T value) {
   std::memcpy(bytes.data() + at, &value, sizeof value);
   return bytes;
-}
-
-/// The message of the CorruptData that `use` throws; a failure if it throws nothing or something
-/// else.
-std::string corruption_of(const std::function<void()>& use) {
-  try {
-    use();
-  } catch (const CorruptData& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "the damage was not noticed";
-  return {};
 }
 
 class SegmentDamage : public testing::Test {
@@ -87,7 +65,7 @@ TEST_F(SegmentDamage, IsFoundInEveryBlock) {
 }
 
 TEST_F(SegmentDamage, IsFoundInEveryByteOfHeaderAndFooter) {
-  const std::size_t tail = sizeof(SegmentFooter) + 8 * (good_.size() / kBlockBytes + 1);
+  const std::size_t tail = sizeof(BlockFileFooter) + 8 * (good_.size() / kBlockBytes + 1);
   for (std::size_t at = 0; at < 256; ++at) corruption_with(flipped(good_, at, at % 8));
   for (std::size_t at = good_.size() - tail - 64; at < good_.size(); ++at) {
     corruption_with(flipped(good_, at, at % 8));
@@ -106,9 +84,9 @@ TEST_F(SegmentDamage, OfABlockIsFoundBeforeItsRowsAreUsed) {
 
 TEST_F(SegmentDamage, CutsAreRefused) {
   for (const std::size_t size :
-       {std::size_t{0}, std::size_t{1}, std::size_t{7}, std::size_t{8}, sizeof(SegmentHeader),
-        sizeof(SegmentHeader) + sizeof(SegmentFooter), std::size_t{65'535}, std::size_t{65'536},
-        good_.size() / 2, good_.size() - sizeof(SegmentFooter), good_.size() - 8,
+       {std::size_t{0}, std::size_t{1}, std::size_t{7}, std::size_t{8}, sizeof(BlockFileHeader),
+        sizeof(BlockFileHeader) + sizeof(BlockFileFooter), std::size_t{65'535}, std::size_t{65'536},
+        good_.size() / 2, good_.size() - sizeof(BlockFileFooter), good_.size() - 8,
         good_.size() - 1}) {
     corruption_with(good_.substr(0, size));
   }
@@ -134,8 +112,8 @@ TEST_F(SegmentDamage, SwappedAndZeroedBlocksAreFound) {
 }
 
 /// A damaged header that somebody gave a fitting hash.
-std::string with_header(std::string bytes, const std::function<void(SegmentHeader&)>& change) {
-  SegmentHeader header;
+std::string with_header(std::string bytes, const std::function<void(BlockFileHeader&)>& change) {
+  BlockFileHeader header;
   std::memcpy(&header, bytes.data(), sizeof header);
   const std::size_t hashed = header.header_bytes - 8;
   change(header);
@@ -144,44 +122,44 @@ std::string with_header(std::string bytes, const std::function<void(SegmentHeade
 }
 
 TEST_F(SegmentDamage, CountsThatCannotBeAreRefusedBeforeAnythingIsAllocated) {
-  const auto refused = [&](const std::function<void(SegmentHeader&)>& change) {
+  const auto refused = [&](const std::function<void(BlockFileHeader&)>& change) {
     corruption_with(with_header(good_, change));
   };
   for (const std::uint64_t rows :
        {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 32, std::uint64_t{1} << 61,
         std::uint64_t{1} << 62, std::numeric_limits<std::uint64_t>::max()}) {
-    refused([&](SegmentHeader& header) { header.rows = rows; });
+    refused([&](BlockFileHeader& header) { header.rows = rows; });
   }
   for (const std::uint32_t dim : {0U, 39U, 41U, 65'537U, 0xffffffffU}) {
-    refused([&](SegmentHeader& header) { header.dim = dim; });
+    refused([&](BlockFileHeader& header) { header.dim = dim; });
   }
-  refused([](SegmentHeader& header) { header.header_bytes = 0xffffffc0U; });
-  refused([](SegmentHeader& header) { header.header_bytes = 0; });
-  refused([](SegmentHeader& header) { header.num_sections = 0xffffffffU; });
-  refused([](SegmentHeader& header) { header.num_sections = 1; });
-  refused([](SegmentHeader& header) { header.store_bytes = 0xffffffffU; });
-  refused([](SegmentHeader& header) { header.block_bytes = 1; });
-  refused([](SegmentHeader& header) { header.metric = 2; });
-  refused([](SegmentHeader& header) { header.file_bytes += 1; });
+  refused([](BlockFileHeader& header) { header.header_bytes = 0xffffffc0U; });
+  refused([](BlockFileHeader& header) { header.header_bytes = 0; });
+  refused([](BlockFileHeader& header) { header.num_sections = 0xffffffffU; });
+  refused([](BlockFileHeader& header) { header.num_sections = 1; });
+  refused([](BlockFileHeader& header) { header.store_bytes = 0xffffffffU; });
+  refused([](BlockFileHeader& header) { header.block_bytes = 1; });
+  refused([](BlockFileHeader& header) { header.metric = 2; });
+  refused([](BlockFileHeader& header) { header.file_bytes += 1; });
 }
 
 TEST_F(SegmentDamage, SectionsOutsideTheFileAreRefused) {
   for (std::size_t section = 0; section < 6; ++section) {
-    const std::size_t entry = sizeof(SegmentHeader) + section * sizeof(SectionEntry);
+    const std::size_t entry = sizeof(BlockFileHeader) + section * sizeof(SectionEntry);
     for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{63}, std::uint64_t{1} << 40,
                                        std::numeric_limits<std::uint64_t>::max() - 63}) {
-      corruption_with(with_header(with_value(good_, entry + 8, offset), [](SegmentHeader&) {}));
+      corruption_with(with_header(with_value(good_, entry + 8, offset), [](BlockFileHeader&) {}));
     }
     for (const std::uint64_t bytes :
          {std::uint64_t{0}, std::uint64_t{1} << 40, std::numeric_limits<std::uint64_t>::max()}) {
-      corruption_with(with_header(with_value(good_, entry + 16, bytes), [](SegmentHeader&) {}));
+      corruption_with(with_header(with_value(good_, entry + 16, bytes), [](BlockFileHeader&) {}));
     }
   }
 }
 
 TEST_F(SegmentDamage, ANewerVersionIsNamed) {
   EXPECT_THAT(
-      corruption_with(with_header(good_, [](SegmentHeader& header) { header.version = 9; })),
+      corruption_with(with_header(good_, [](BlockFileHeader& header) { header.version = 9; })),
       HasSubstr("version 9"));
 }
 

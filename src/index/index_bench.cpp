@@ -18,6 +18,7 @@
 #include "nearlite/index/backend_file.h"
 #include "nearlite/index/delta.h"
 #include "nearlite/index/flat_index.h"
+#include "nearlite/index/graph_index.h"
 #include "nearlite/index/segment.h"
 #include "nearlite/index/snapshot.h"
 #include "planner.h"
@@ -35,6 +36,7 @@ struct Settings {
   std::size_t num_queries = 200;
   std::filesystem::path vectors;  // raw float32 to use instead of made ones
   std::filesystem::path export_to;
+  std::string only;  // one backend
 };
 
 /// Vectors as sentence encoders make them: topics within themes, few large and many small ones
@@ -206,7 +208,7 @@ void bench_backend(const Data& data, const test::TemporaryFolder& folder, Backen
       open_backend_file(backend, file, data.rows.dim, data.rows.ids, built.calibration_json);
   const double open_ms = opening.elapsed_ms();
   for (const double recall :
-       backend == Backend::kAnnoy ? std::vector{0.9, 0.95, 0.99} : std::vector{0.99}) {
+       backend == Backend::kFaiss ? std::vector{0.99} : std::vector{0.9, 0.95, 0.99}) {
     const SearchParams params{.k = kK, .recall = recall, .index_only = true};
     char line[64];
     std::snprintf(line, sizeof line, "%s, asked recall %.2f", name.c_str(), recall);
@@ -218,6 +220,14 @@ void bench_backend(const Data& data, const test::TemporaryFolder& folder, Backen
       "ms\n",
       ("  " + name + ": file").c_str(), data.rows.size(), data.rows.dim, build_ms / 1000.0,
       open_ms);
+  if (const auto* graph = dynamic_cast<const GraphIndex*>(index.get())) {
+    for (const std::size_t effort : {32, 64, 96, 128, 192, 256}) {
+      report(data, "graph, effort " + std::to_string(effort), per_vector(file, data),
+             [&](std::span<const float> query) {
+               return graph->search_with_effort(query, {.k = kK}, effort);
+             });
+    }
+  }
   if (const auto* annoy = dynamic_cast<const AnnoyIndex*>(index.get())) {
     for (const std::size_t search_k : {std::size_t{100}, std::size_t{10'000}}) {
       report(data, "annoy, search_k " + std::to_string(search_k), per_vector(file, data),
@@ -272,15 +282,20 @@ void run(const Settings& settings) {
   for (const std::size_t size : settings.sizes) {
     const test::TemporaryFolder folder;
     Data data = make_data(settings, size);
+    if (!settings.export_to.empty()) export_data(data, settings.export_to);
     bench_exact(data, folder);
+    if (!settings.only.empty()) {
+      bench_backend(data, folder, backend_of(settings.only));
+      continue;
+    }
     bench_backend(data, folder, Backend::kAnnoy);
+    bench_backend(data, folder, Backend::kGraph);
     try {
       bench_backend(data, folder, Backend::kFaiss);
     } catch (const NotFound& missing) {
       std::printf("faiss: %s\n", missing.what());
     }
     bench_delta(data);
-    if (!settings.export_to.empty()) export_data(data, settings.export_to);
   }
 }
 
@@ -298,11 +313,14 @@ Settings parse(int argc, char** argv) {
       settings.num_queries = std::stoul(value);
     } else if (option == "--vectors") {
       settings.vectors = value;
+    } else if (option == "--backend") {
+      settings.only = value;
     } else if (option == "--export") {
       settings.export_to = value;
     } else {
-      throw InvalidArgument("unknown option " + option,
-                            "--rows N --dim D --queries N --vectors FILE.f32 --export FOLDER");
+      throw InvalidArgument(
+          "unknown option " + option,
+          "--rows N --dim D --queries N --vectors FILE.f32 --export FOLDER --backend B");
     }
   }
   return settings;

@@ -42,7 +42,8 @@ double scan_us_per_mib(std::uint64_t bytes) {
   return large;
 }
 
-bool index_pays(const Segment& segment, const VectorIndex& index, const SearchParams& params) {
+bool index_pays(const Segment& segment, const VectorIndex& index, const SearchParams& params,
+                std::size_t num_queries) {
   if (params.recall >= 1.0 || segment.size() == 0) return false;
   if (params.index_only) return true;
   const auto* costed = dynamic_cast<const CostedIndex*>(&index);
@@ -53,7 +54,11 @@ bool index_pays(const Segment& segment, const VectorIndex& index, const SearchPa
   constexpr double kClearlyCheaper = 0.75;
   const std::uint64_t bytes = segment.scan_bytes();
   const double scan_us = static_cast<double>(bytes) / (1 << 20) * scan_us_per_mib(bytes);
-  return *index_us < kClearlyCheaper * scan_us;
+  // Queries of one scan share what it reads; what is left is a third of the work or less.
+  constexpr double kOfMany = 1.0 / 3.0;
+  const double share =
+      num_queries > 1 ? std::max(1.0 / static_cast<double>(num_queries), kOfMany) : 1.0;
+  return *index_us < kClearlyCheaper * scan_us * share;
 }
 
 }  // namespace nearlite

@@ -7,9 +7,10 @@
 
 namespace nearlite {
 
-/// Whether the index of a segment answers this query cheaper than an exact scan of the segment, at
-/// the asked recall.
-bool index_pays(const Segment& segment, const VectorIndex& index, const SearchParams& params);
+/// Whether the index of a segment answers so many queries cheaper than an exact scan of the
+/// segment, at the asked recall.
+bool index_pays(const Segment& segment, const VectorIndex& index, const SearchParams& params,
+                std::size_t num_queries = 1);
 
 /// Processor time per MiB that an exact scan of this many bytes takes on this machine, in
 /// microseconds: measured once per process, apart for what fits a cache and what does not.

@@ -7,113 +7,45 @@
 #include "collector.h"
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
+#include "row_codes.h"
 #include "segment_format.h"
 
 namespace nearlite {
-namespace {
-
-template <typename T>
-void expect_same(const std::filesystem::path& file, const char* what, const T& found,
-                 const std::optional<T>& wanted) {
-  if (!wanted || *wanted == found) return;
-  const auto text = [](const auto& value) {
-    if constexpr (std::is_same_v<T, std::string>)
-      return "'" + value + "'";
-    else
-      return std::to_string(value);
-  };
-  throw CorruptData(
-      file.string() + ": segment has " + what + " " + text(found) + ", expected " + text(*wanted),
-      "the file belongs to another index: delete it and it is rebuilt from the sidecar");
-}
-
-void check_expectation(const std::filesystem::path& file, const SegmentLayout& layout,
-                       const SegmentExpectation& expectation) {
-  expect_same(file, "dimension", layout.info.dim, expectation.dim);
-  expect_same(file, "store", layout.info.store, expectation.store);
-  expect_same(file, "model", layout.info.model_identity, expectation.model_identity);
-  expect_same(file, "generation", layout.info.generation, expectation.generation);
-  if (expectation.digest && *expectation.digest != layout.digest) {
-    throw CorruptData(file.string() + ": segment is not the one that was recorded (" +
-                          std::to_string(layout.digest.rows) + " rows, " +
-                          std::to_string(layout.digest.file_bytes) + " bytes)",
-                      "delete it and it is rebuilt from the sidecar");
-  }
-}
-
-}  // namespace
 
 std::shared_ptr<const Segment> Segment::open(const std::filesystem::path& file,
                                              const SegmentExpectation& expectation) {
-  MappedFile mapped(file);
-  auto layout = std::make_unique<SegmentLayout>(parse_segment(file, mapped.bytes()));
-  check_expectation(file, *layout, expectation);
-  return std::shared_ptr<const Segment>(new Segment(file, std::move(mapped), std::move(layout)));
+  return std::shared_ptr<const Segment>(
+      new Segment(std::make_unique<BlockFile>(file, kSegmentFile, expectation)));
 }
 
-Segment::Segment(std::filesystem::path file, MappedFile mapped,
-                 std::unique_ptr<SegmentLayout> layout)
-    : file_(std::move(file)),
-      mapped_(std::move(mapped)),
-      layout_(std::move(layout)),
-      verified_(std::make_unique<std::atomic<bool>[]>(layout_->block_hashes.size())) {
-  verify_range(0, 1);  // the header's block, so that damage in the padding behind it is found too
-}
+Segment::Segment(std::unique_ptr<BlockFile> file)
+    : file_(std::move(file)), layout_(std::make_unique<SegmentLayout>(segment_layout(*file_))) {}
 
 Segment::~Segment() = default;
 
 std::size_t Segment::size() const noexcept { return layout_->ids.size(); }
-std::size_t Segment::dim() const noexcept { return layout_->info.dim; }
-const SegmentInfo& Segment::info() const noexcept { return layout_->info; }
-const SegmentDigest& Segment::digest() const noexcept { return layout_->digest; }
+std::size_t Segment::dim() const noexcept { return file_->info().dim; }
+const SegmentInfo& Segment::info() const noexcept { return file_->info(); }
+const SegmentDigest& Segment::digest() const noexcept { return file_->digest(); }
+const std::filesystem::path& Segment::file() const noexcept { return file_->path(); }
 std::uint64_t Segment::scan_bytes() const noexcept {
   return layout_->codes.codes.empty() ? layout_->values.size_bytes() : layout_->codes.scan_bytes();
 }
 
-void Segment::verify_range(std::uint64_t offset, std::uint64_t bytes) const {
-  if (bytes == 0) return;
-  const std::uint64_t last = (offset + bytes - 1) / kBlockBytes;
-  for (std::uint64_t block = offset / kBlockBytes; block <= last; ++block) {
-    if (verified_[block].load(std::memory_order_acquire)) continue;
-    const std::uint64_t start = block * kBlockBytes;
-    const std::uint64_t size = std::min(kBlockBytes, layout_->covered_bytes - start);
-    if (xxh3_64(mapped_.bytes().subspan(start, size)) != layout_->block_hashes[block]) {
-      throw CorruptData(file_.string() + ": block " + std::to_string(block) + " (bytes " +
-                            std::to_string(start) + " to " + std::to_string(start + size - 1) +
-                            ") is damaged",
-                        "the file is derived: delete it and it is rebuilt from the sidecar");
-    }
-    verified_[block].store(true, std::memory_order_release);
-  }
-}
-
 void Segment::verify() const {
-  check_unchanged();
-  verify_range(0, layout_->covered_bytes);
-}
-
-void Segment::check_unchanged() const {
-  if (mapped_.is_unchanged()) return;
-  throw CorruptData(
-      file_.string() + " was written to while it was open",
-      "index files are replaced, never changed: open it anew, or delete it and it is rebuilt");
-}
-
-template <typename T>
-void Segment::verify_section(std::span<const T> section) const {
-  if (section.empty()) return;
-  const auto* start = reinterpret_cast<const std::byte*>(section.data());
-  verify_range(static_cast<std::uint64_t>(start - mapped_.bytes().data()), section.size_bytes());
+  file_->check_unchanged();
+  file_->verify_all();
+  file_->check_unchanged();
 }
 
 VectorRows Segment::rows() const {
   verify();
-  return {layout_->ids, layout_->values, layout_->info.dim};
+  return {layout_->ids, layout_->values, dim()};
 }
 
 std::optional<std::size_t> Segment::position_of(VectorId id) const {
-  check_unchanged();
-  verify_section(layout_->ids);
+  file_->check_unchanged();
+  file_->verify(layout_->ids);
   const auto found = std::lower_bound(layout_->ids.begin(), layout_->ids.end(), id);
   if (found == layout_->ids.end() || *found != id) return std::nullopt;
   return static_cast<std::size_t>(found - layout_->ids.begin());
@@ -121,36 +53,134 @@ std::optional<std::size_t> Segment::position_of(VectorId id) const {
 
 std::span<const float> Segment::vector_at(std::size_t position) const {
   const std::span<const float> row = layout_->values.subspan(position * dim(), dim());
-  verify_section(row);
+  file_->verify(row);
   return row;
 }
 
+namespace {
+
+/// Rows that a query wants scored one by one, if they are so few that a scan of all codes costs
+/// more. Reading a row that nobody asked for early waits for memory, some 16 times as long as
+/// scanning one.
+bool are_few(std::size_t wanted, std::size_t rows) { return wanted < rows / 16; }
+
+}  // namespace
+
+void Segment::verify_codes() const {
+  file_->verify(layout_->norms);
+  file_->verify(layout_->codes.mean);
+  file_->verify(layout_->codes.scales);
+  file_->verify(layout_->codes.code_norms);
+  file_->verify(layout_->codes.residual_norms);
+  file_->verify(layout_->codes.codes);
+}
+
 void Segment::collect(std::span<const float> unit_query, Collector& collector) const {
-  check_unchanged();
+  collect(std::span(&unit_query, 1), std::span(&collector, 1));
+}
+
+void Segment::collect(std::span<const std::span<const float>> unit_queries,
+                      std::span<Collector> collectors) const {
+  file_->check_unchanged();
+  if (size() == 0 || collectors.empty()) return;
+  file_->verify(layout_->ids);
+  // The filter and k of one are those of all.
+  const IdSet* among = collectors[0].among();
+  if (among != nullptr) {
+    const auto wanted = among->between(layout_->ids.front(), layout_->ids.back());
+    if (are_few(wanted.size(), size())) {
+      collect_members(wanted, unit_queries, collectors);
+      file_->check_unchanged();
+      return;
+    }
+  }
   // Asked for many, nearly all rows would be scored again.
   const bool use_codes =
-      !layout_->codes.codes.empty() && collector.k() < size() / 8 && size() <= UINT32_MAX;
-  if (!use_codes) {
+      !layout_->codes.codes.empty() && collectors[0].k() < size() / 8 && size() <= UINT32_MAX;
+  if (use_codes) {
+    collect_by_codes(unit_queries, collectors);
+  } else {
     verify();
-    scan_rows(unit_query, layout_->values.data(), dim(), layout_->norms, layout_->ids, collector);
-    return;
+    for (std::size_t i = 0; i < collectors.size(); ++i) {
+      scan_rows(unit_queries[i], layout_->values.data(), dim(), layout_->norms, layout_->ids,
+                collectors[i]);
+    }
   }
-  verify_section(layout_->ids);
-  verify_section(layout_->norms);
-  verify_section(layout_->codes.mean);
-  verify_section(layout_->codes.scales);
-  verify_section(layout_->codes.code_norms);
-  verify_section(layout_->codes.residual_norms);
-  verify_section(layout_->codes.codes);
-  const auto candidates =
-      scan_codes(layout_->codes, unit_query, layout_->norms, layout_->ids, collector);
-  for (const CodeCandidate& candidate : candidates) {
-    if (!collector.wants(candidate.upper)) continue;
-    const std::span<const float> row = vector_at(candidate.row);
-    collector.offer_accepted(similarity_of(unit_query, row.data(), layout_->norms[candidate.row]),
-                             layout_->ids[candidate.row]);
-    collector.count_scored(1);
+  file_->check_unchanged();  // else what was offered cannot be believed
+}
+
+void Segment::collect_by_codes(std::span<const std::span<const float>> unit_queries,
+                               std::span<Collector> collectors) const {
+  verify_codes();
+  std::vector<CodeScan> scans;
+  for (std::size_t i = 0; i < collectors.size(); ++i) {
+    scans.emplace_back(layout_->codes, unit_queries[i], layout_->norms, layout_->ids,
+                       collectors[i]);
   }
+  // Many queries share what was read from memory: a part that fits the nearest cache.
+  constexpr std::size_t kSharedRows = 4 * kCodeBlock;
+  const std::size_t step = scans.size() == 1 ? CodeScan::kMostRows : kSharedRows;
+  for (std::size_t at = 0; at < size(); at += step) {
+    for (CodeScan& scan : scans) scan.scan(at, std::min(step, size() - at));
+  }
+  for (std::size_t i = 0; i < scans.size(); ++i) {
+    for (const CodeCandidate& candidate : scans[i].finish()) {
+      if (!collectors[i].wants(candidate.upper)) continue;
+      offer_row(candidate.row, unit_queries[i], collectors[i]);
+    }
+  }
+}
+
+void Segment::offer_row(std::size_t row, std::span<const float> unit_query,
+                        Collector& collector) const {
+  const std::span<const float> vector = vector_at(row);
+  collector.offer_accepted(similarity_of(unit_query, vector.data(), layout_->norms[row]),
+                           layout_->ids[row]);
+  collector.count_scored(1);
+}
+
+void Segment::collect_members(std::span<const VectorId> wanted,
+                              std::span<const std::span<const float>> unit_queries,
+                              std::span<Collector> collectors) const {
+  file_->verify(layout_->norms);
+  std::vector<std::size_t> rows;
+  auto at = layout_->ids.begin();
+  for (const VectorId id : wanted) {
+    // Both lists ascend: look ahead in growing steps before searching between them.
+    std::ptrdiff_t step = 1;
+    while (step < layout_->ids.end() - at && at[step] < id) step *= 2;
+    at = std::lower_bound(at, at + std::min(step + 1, layout_->ids.end() - at), id);
+    if (at == layout_->ids.end()) break;
+    if (*at != id || !collectors[0].accepts_member(id)) continue;
+    const auto row = static_cast<std::size_t>(at - layout_->ids.begin());
+    if (layout_->norms[row] != 0) rows.push_back(row);
+  }
+  constexpr std::size_t kAhead = 4;  // rows on their way from memory while one is scored
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (i + kAhead < rows.size())
+      prefetch_row(layout_->values.data() + rows[i + kAhead] * dim(), dim() * sizeof(float));
+    for (std::size_t j = 0; j < collectors.size(); ++j)
+      offer_row(rows[i], unit_queries[j], collectors[j]);
+  }
+}
+
+void Segment::collect_found(std::span<const Neighbor> found, std::span<const float> unit_query,
+                            Collector& collector) const {
+  file_->check_unchanged();
+  file_->verify(layout_->ids);
+  file_->verify(layout_->norms);
+  for (const Neighbor& neighbor : found) {
+    const auto at = std::lower_bound(layout_->ids.begin(), layout_->ids.end(), neighbor.id);
+    if (at == layout_->ids.end() || *at != neighbor.id) {
+      throw CorruptData("index over " + file().string() + " returned id " +
+                        std::to_string(static_cast<std::int64_t>(neighbor.id)) +
+                        ", which is not in the segment");
+    }
+    const auto row = static_cast<std::size_t>(at - layout_->ids.begin());
+    const std::span<const float> vector = vector_at(row);
+    collector.offer(similarity_of(unit_query, vector.data(), layout_->norms[row]), neighbor.id);
+  }
+  file_->check_unchanged();
 }
 
 SearchResult Segment::search(std::span<const float> query, const SearchParams& params) const {
@@ -163,7 +193,8 @@ SearchResult Segment::search(std::span<const float> query, const SearchParams& p
 void Segment::save(const std::filesystem::path& file) const {
   verify();
   AtomicFile copy(file);
-  copy.write(mapped_.bytes());
+  copy.write(file_->bytes());
+  file_->check_unchanged();
   copy.commit();
 }
 

@@ -17,19 +17,11 @@ void collect_from_index(const SnapshotPart& part, std::span<const float> query,
                         std::span<const float> unit, const SearchParams& params,
                         Collector& collector, SearchResult& summary) {
   SearchParams inner = params;
-  if (!collector.accepts_all()) inner.filter = [&](VectorId id) { return collector.accepts(id); };
+  if (!collector.accepts_members())
+    inner.filter = [&](VectorId id) { return collector.accepts_member(id); };
   const SearchResult found = part.index->search(query, inner);
   // Scored again from the segment, so that equal vectors compare equal whatever the index keeps.
-  for (const Neighbor& neighbor : found.neighbors) {
-    const auto position = part.segment->position_of(neighbor.id);
-    if (!position) {
-      throw CorruptData("index over " + part.segment->file().string() + " returned id " +
-                        std::to_string(static_cast<std::int64_t>(neighbor.id)) +
-                        ", which is not in the segment");
-    }
-    const std::span<const float> row = part.segment->vector_at(*position);
-    collector.offer(similarity_of(unit, row.data(), vector_norm(row)), neighbor.id);
-  }
+  part.segment->collect_found(found.neighbors, unit, collector);
   collector.count_scored(found.num_scored);
   if (found.path != "exact") summary.path = found.path;
   summary.recall = std::min(summary.recall, found.recall);
@@ -60,21 +52,41 @@ IndexSnapshot::IndexSnapshot(std::size_t dim, std::vector<SnapshotPart> parts, D
 }
 
 SearchResult IndexSnapshot::search(std::span<const float> query, const SearchParams& params) const {
-  const std::vector<float> unit = unit_query(query, dim_, params);
-  Collector collector(params, &dead_);
-  SearchResult summary;
-  if (delta_.delta) delta_.delta->collect(unit, delta_.num_rows, collector);
+  if (query.size() != dim_) unit_query(query, dim_, params);  // says what is wrong
+  return std::move(search_batch(query, params).front());
+}
+
+std::vector<SearchResult> IndexSnapshot::search_batch(std::span<const float> queries,
+                                                      const SearchParams& params) const {
+  if (queries.size() % dim_ != 0) {
+    throw InvalidArgument(std::to_string(queries.size()) + " values are not whole queries of " +
+                          std::to_string(dim_) + " dimensions");
+  }
+  std::vector<std::vector<float>> units;
+  for (std::size_t at = 0; at < queries.size(); at += dim_)
+    units.push_back(unit_query(queries.subspan(at, dim_), dim_, params));
+  const std::vector<std::span<const float>> views(units.begin(), units.end());
+  std::vector<Collector> collectors(units.size(), Collector(params, &dead_));
+  std::vector<SearchResult> summaries(units.size());
+  if (delta_.delta) {
+    for (std::size_t i = 0; i < units.size(); ++i)
+      delta_.delta->collect(units[i], delta_.num_rows, collectors[i]);
+  }
   for (const SnapshotPart& part : parts_) {
-    if (part.index && index_pays(*part.segment, *part.index, params)) {
-      collect_from_index(part, query, unit, params, collector, summary);
+    if (part.index && index_pays(*part.segment, *part.index, params, units.size())) {
+      for (std::size_t i = 0; i < units.size(); ++i)
+        collect_from_index(part, views[i], views[i], params, collectors[i], summaries[i]);
     } else {
-      part.segment->collect(unit, collector);
+      part.segment->collect(views, collectors);
     }
   }
-  SearchResult result = collector.finish();
-  result.path = summary.path;
-  result.recall = summary.recall;
-  return result;
+  std::vector<SearchResult> results;
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    results.push_back(collectors[i].finish());
+    results[i].path = summaries[i].path;
+    results[i].recall = summaries[i].recall;
+  }
+  return results;
 }
 
 std::size_t IndexSnapshot::size() const noexcept {

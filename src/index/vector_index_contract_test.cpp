@@ -189,7 +189,9 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Kind{"Flat", make_flat}, Kind{"Segment", make_segment},
                     Kind{"Snapshot", make_snapshot}, Kind{"FlatFile", make_backend<Backend::kFlat>},
                     Kind{"Annoy", make_backend<Backend::kAnnoy>},
-                    Kind{"AnnoySnapshot", make_indexed_snapshot<Backend::kAnnoy>}),
+                    Kind{"AnnoySnapshot", make_indexed_snapshot<Backend::kAnnoy>},
+                    Kind{"Graph", make_backend<Backend::kGraph>},
+                    Kind{"GraphSnapshot", make_indexed_snapshot<Backend::kGraph>}),
     [](const auto& test) { return std::string(test.param.name); });
 
 #ifdef NEARLITE_TEST_FAISS

@@ -61,7 +61,7 @@ class Arguments(ProgramTest):
         self.assertIn("\\xff", self.fail_with(2, "backfill", "--db", b"bot\xff"))
 
     def test_closed_lists(self):
-        self.assertIn("auto, annoy, faiss, flat", self.fail_with(2, "backfill", "--db", "bot", "--backend", "anoy"))
+        self.assertIn("auto, annoy, faiss, flat, graph", self.fail_with(2, "backfill", "--db", "bot", "--backend", "anoy"))
         self.assertIn("fp32", self.fail_with(2, "embed", "--precision", "int3"))
         self.assertIn("jsonl, npy, f32", self.fail_with(2, "embed", "--format", "csv"))
         self.assertIn("searches by vector", self.fail_with(2, "search", "--mode", "keyword", "x"))

@@ -199,7 +199,7 @@ CLI::Option* add_choice(CLI::App& command, const std::string& names, std::string
       ->type_name("X");
 }
 
-std::vector<std::string> backend_choices() { return {"auto", "annoy", "faiss", "flat"}; }
+std::vector<std::string> backend_choices() { return {"auto", "annoy", "faiss", "flat", "graph"}; }
 
 CLI::Option* add_list(CLI::App& command, const std::string& names, std::vector<std::string>& values,
                       const std::string& description) {

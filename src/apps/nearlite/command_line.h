@@ -33,7 +33,7 @@ CLI::Option* add_number(CLI::App& command, const std::string& names, double& val
 /// One of a closed list, any case.
 CLI::Option* add_choice(CLI::App& command, const std::string& names, std::string& value,
                         const std::vector<std::string>& choices, const std::string& description);
-/// auto, annoy, faiss, flat: what this build can keep.
+/// auto, annoy, faiss, flat, graph: what this build can keep.
 std::vector<std::string> backend_choices();
 /// May be given several times; each takes one value.
 CLI::Option* add_list(CLI::App& command, const std::string& names, std::vector<std::string>& values,

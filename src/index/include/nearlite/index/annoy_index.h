@@ -9,12 +9,14 @@
 #include <vector>
 
 #include "nearlite/base/files.h"
+#include "nearlite/base/map_guard.h"
 #include "nearlite/index/calibration.h"
 #include "nearlite/index/vector_index.h"
 
 namespace nearlite {
 
 class Collector;
+class RowCodes;
 
 struct AnnoyParams {
   std::size_t num_trees = 10;
@@ -55,6 +57,7 @@ class AnnoyIndex : public CostedIndex {
   /// Searches with this many candidates collected: for calibration and comparisons.
   SearchResult search_with_effort(std::span<const float> query, const SearchParams& params,
                                   std::size_t search_k) const;
+  ~AnnoyIndex() override;
   std::optional<double> estimated_us(const SearchParams& params) const override;
 
  private:
@@ -63,18 +66,21 @@ class AnnoyIndex : public CostedIndex {
   void check_unchanged() const;
   const std::byte* node(std::size_t index) const noexcept;
   void collect_all(std::span<const float> unit_query, Collector& collector) const;
-  std::vector<SearchResult> true_neighbors(const std::vector<std::vector<float>>& queries,
-                                           const SearchParams& params) const;
   /// Nothing: an exact scan is as good. Grown for a larger k and for a filter that few ids pass.
-  std::optional<Effort> effort_for(const SearchParams& params) const;
+  std::optional<Effort> effort_of(const SearchParams& params) const;
   Calibration measure() const;
+  std::vector<std::uint32_t> best_by_codes(std::span<const std::uint32_t> candidates,
+                                           std::span<const float> unit_query,
+                                           const Collector& collector) const;
 
   MappedFile mapped_;
+  MapGuard guard_;
   std::size_t dim_;
   std::size_t node_bytes_;
   std::vector<VectorId> ids_;
   std::vector<float> norms_;
   std::vector<std::int32_t> roots_;
+  std::unique_ptr<const RowCodes> codes_;  // of the items: what candidates are ranked by
   mutable std::once_flag calibrated_;
   mutable Calibration calibration_;
 };

@@ -17,6 +17,9 @@ struct BackendFileOptions {
   std::uint64_t seed = 1;                   // annoy
   std::size_t threads = 1;                  // for building
   std::filesystem::path faiss_plugin = {};  // empty: where load_faiss_plugin looks by itself
+  // graph and flat: kept in the file, and compared when it is opened, unless empty or 0
+  std::string model_identity = {};
+  std::uint64_t generation = 0;
 };
 
 /// What to remember of a written file: its digest must be compared before it is opened again.
@@ -25,12 +28,13 @@ struct BackendFile {
   std::uint64_t rows = 0;
   std::uint64_t file_bytes = 0;
   std::string sha256;            // of the whole file
-  std::string calibration_json;  // annoy; empty for the others
+  std::string calibration_json;  // annoy; a graph keeps it in the file; empty for the others
 };
 
 /// Writes the backend's own file over all rows, slot i = row i, whole or not at all: annoy a file
-/// of the Annoy library, faiss one of FAISS, flat a segment file. kAuto is not a file format:
-/// InvalidArgument. Throws InvalidArgument (check_rows), NotFound (no FAISS plugin), Unavailable.
+/// of the Annoy library, faiss one of FAISS, flat a segment file, graph a graph file. kAuto is not
+/// a file format: InvalidArgument. Throws InvalidArgument (check_rows), NotFound (no FAISS plugin),
+/// Unavailable.
 BackendFile build_backend_file(Backend backend, const VectorRows& rows,
                                const std::filesystem::path& file,
                                const BackendFileOptions& options = {});

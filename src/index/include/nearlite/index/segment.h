@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -13,6 +12,7 @@
 
 namespace nearlite {
 
+class BlockFile;
 class Collector;
 struct SegmentLayout;
 
@@ -71,7 +71,7 @@ class Segment : public VectorIndex {
 
   const SegmentInfo& info() const noexcept;
   const SegmentDigest& digest() const noexcept;
-  const std::filesystem::path& file() const noexcept { return file_; }
+  const std::filesystem::path& file() const noexcept;
 
   /// All ids and vectors, verified now. The view lives as long as the segment.
   VectorRows rows() const;
@@ -86,18 +86,25 @@ class Segment : public VectorIndex {
   std::uint64_t scan_bytes() const noexcept;
   /// Offers the best rows to a collector (private header collector.h): for snapshots.
   void collect(std::span<const float> unit_query, Collector& collector) const;
+  /// The same for many queries at once, which share what is read; all of one k and filter.
+  void collect(std::span<const std::span<const float>> unit_queries,
+               std::span<Collector> collectors) const;
+  /// Offers these ids' rows, if they are here: for indexes that found them.
+  void collect_found(std::span<const Neighbor> found, std::span<const float> unit_query,
+                     Collector& collector) const;
 
  private:
-  Segment(std::filesystem::path file, MappedFile mapped, std::unique_ptr<SegmentLayout> layout);
-  void check_unchanged() const;
-  void verify_range(std::uint64_t offset, std::uint64_t bytes) const;
-  template <typename T>
-  void verify_section(std::span<const T> section) const;
+  explicit Segment(std::unique_ptr<BlockFile> file);
+  void verify_codes() const;
+  void collect_by_codes(std::span<const std::span<const float>> unit_queries,
+                        std::span<Collector> collectors) const;
+  void collect_members(std::span<const VectorId> wanted,
+                       std::span<const std::span<const float>> unit_queries,
+                       std::span<Collector> collectors) const;
+  void offer_row(std::size_t row, std::span<const float> unit_query, Collector& collector) const;
 
-  std::filesystem::path file_;
-  MappedFile mapped_;
+  std::unique_ptr<BlockFile> file_;
   std::unique_ptr<SegmentLayout> layout_;
-  std::unique_ptr<std::atomic<bool>[]> verified_;  // one per block; set once its hash was right
 };
 
 }  // namespace nearlite

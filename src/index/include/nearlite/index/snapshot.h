@@ -35,6 +35,10 @@ class IndexSnapshot : public VectorIndex {
   /// taken and what recall it promises. Throws InvalidArgument, or CorruptData if a touched part of
   /// a file is damaged.
   SearchResult search(std::span<const float> query, const SearchParams& params) const override;
+  /// One result per query, each as search() gives it, but several times as many in the same time
+  /// where an exact scan answers. queries: [n, dim] row-major; n may be 0.
+  std::vector<SearchResult> search_batch(std::span<const float> queries,
+                                         const SearchParams& params) const;
   /// Writes all live rows as one segment file of store "" and generation 0.
   void save(const std::filesystem::path& file) const override;
   std::size_t size() const noexcept override;  // live rows

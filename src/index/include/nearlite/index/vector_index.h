@@ -19,8 +19,9 @@ enum class VectorId : std::int64_t {};
 enum class Metric { kCosine };
 
 /// kAuto: exact, and an index file when it measurably pays.
-enum class Backend { kAuto, kAnnoy, kFaiss, kFlat };
-/// "auto", "annoy", "faiss", "flat". Throws InvalidArgument that lists them (any case is taken).
+enum class Backend { kAuto, kAnnoy, kFaiss, kFlat, kGraph };
+/// "auto", "annoy", "faiss", "flat", "graph". Throws InvalidArgument that lists them (any case is
+/// taken).
 Backend backend_of(std::string_view name);
 std::string_view backend_name(Backend backend);
 
@@ -30,20 +31,33 @@ struct Neighbor {
   friend bool operator==(const Neighbor&, const Neighbor&) = default;
 };
 
+class IdSet;
+
 struct SearchParams {
   std::size_t k = 10;
   double recall = 0.99;                       // asked share of the true neighbors; 1.0: exact
   std::function<bool(VectorId)> filter = {};  // empty: all; only ids that pass are returned
+  // null: all. A set of ids (id_set.h) tells a search how many pass, so it is the better filter;
+  // both may be given.
+  std::shared_ptr<const IdSet> among = {};
   bool index_only =
       false;  // do not answer exactly because it is cheaper: for tests and comparisons
+};
+
+/// Why fewer than k came back.
+enum class Shortfall {
+  kNone,     // k did
+  kStored,   // no more are stored
+  kFiltered  // no more pass the filter
 };
 
 struct SearchResult {
   std::vector<Neighbor> neighbors;  // nearest first; equal similarity: smaller id first
   std::string_view path =
-      "exact";          // "exact", "annoy", "faiss": a string that lives for the whole program
-  double recall = 1.0;  // what the path promises: 1.0 or the calibrated value
+      "exact";  // "exact", "annoy", "faiss", "graph": a string that lives for the whole program
+  double recall = 1.0;         // what the path promises: 1.0 or the calibrated value
   std::size_t num_scored = 0;  // vectors whose similarity was computed
+  Shortfall shortfall = Shortfall::kNone;
 };
 
 /// A finished, read-only nearest-neighbor index. Every method may be called from several threads.
