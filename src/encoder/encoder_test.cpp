@@ -136,7 +136,7 @@ TEST(Pooling, RefusesWhatItDoesNotKnow) {
   fixture.write_modules({"Transformer", "Pooling"});
   fixture.write("1_Pooling/config.json",
                 R"({"embedding_dimension": 24, "pooling_mode": "median"})");
-  EXPECT_THAT(message_of<InvalidArgument>([&] { open(fixture); }),
+  EXPECT_THAT(message_of<CorruptData>([&] { open(fixture); }),
               HasSubstr("the pooling mode \"median\" is not supported; supported are cls"));
   fixture.write("1_Pooling/config.json", R"({"embedding_dimension": 25, "pooling_mode": "mean"})");
   EXPECT_THAT(message_of<CorruptData>([&] { open(fixture); }),
@@ -198,13 +198,13 @@ TEST(Modules, AreRefusedByNameIfUnknown) {
       "modules.json",
       R"([{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.CLIPModel"}])");
   EXPECT_THAT(
-      message_of<InvalidArgument>([&] { open(fixture); }),
+      message_of<CorruptData>([&] { open(fixture); }),
       HasSubstr(
           "'sentence_transformers.models.CLIPModel' is not supported; supported are Transformer"));
   fixture.write("modules.json", R"([{"idx":0,"name":"0","path":"","type":"evil.Transformer"}])");
-  EXPECT_THAT(message_of<InvalidArgument>([&] { open(fixture); }), HasSubstr("'evil.Transformer'"));
+  EXPECT_THAT(message_of<CorruptData>([&] { open(fixture); }), HasSubstr("'evil.Transformer'"));
   fixture.write_modules({"Transformer", "Normalize"});
-  EXPECT_THAT(message_of<InvalidArgument>([&] { open(fixture); }),
+  EXPECT_THAT(message_of<CorruptData>([&] { open(fixture); }),
               HasSubstr("second module is Normalize"));
 }
 
@@ -224,7 +224,7 @@ TEST(Modules, UnknownActivationsOfDenseAreRefusedByName) {
   fixture.write("1_Pooling/config.json", R"({"embedding_dimension": 24, "pooling_mode": "mean"})");
   fixture.write("2_Dense/config.json",
                 R"({"in_features": 24, "out_features": 7, "activation_function": "os.system"})");
-  EXPECT_THAT(message_of<InvalidArgument>([&] { open(fixture); }),
+  EXPECT_THAT(message_of<CorruptData>([&] { open(fixture); }),
               HasSubstr("'os.system' is not supported"));
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "digests.h"
 #include "nearlite/base/checksum.h"
@@ -19,7 +21,8 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr const char* kModuleTypes =
-    "Transformer, Pooling, Dense and Normalize of sentence_transformers";
+    "Transformer, StaticEmbedding, Pooling, Dense, LayerNorm and Normalize of "
+    "sentence_transformers";
 
 struct ModuleEntry {
   std::string kind;  // last part of its Python class
@@ -55,13 +58,13 @@ std::vector<ModuleEntry> read_modules(const fs::path& folder) {
     }
     const std::string type = each["type"].get<std::string>();
     const std::string kind = type.substr(type.rfind('.') + 1);
-    const bool known =
-        kind == "Transformer" || kind == "Pooling" || kind == "Dense" || kind == "Normalize";
+    const bool known = kind == "Transformer" || kind == "StaticEmbedding" || kind == "Pooling" ||
+                       kind == "Dense" || kind == "LayerNorm" || kind == "Normalize";
     const bool ours = type.starts_with("sentence_transformers.models.") ||
                       type.starts_with("sentence_transformers.base.modules.") ||
                       type.starts_with("sentence_transformers.sentence_transformer.modules.");
     if (!known || !ours) {
-      throw InvalidArgument(file.string() + ": the module '" + type.substr(0, 120) +
+      throw CorruptData(file.string() + ": the module '" + type.substr(0, 120) +
                             "' is not supported; supported are " + kModuleTypes);
     }
     modules.push_back({kind, inner_path(each.value("path", json("")), file.string())});
@@ -124,7 +127,7 @@ void read_prompts(const fs::path& folder, ModelInfo& info) {
   const json values = read_optional_object(file);
   if (const auto type = values.find("model_type");
       type != values.end() && type->is_string() && *type != "SentenceTransformer") {
-    throw InvalidArgument(file.string() + ": the model type " + type->dump() +
+    throw CorruptData(file.string() + ": the model type " + type->dump() +
                           " is not supported; supported is SentenceTransformer");
   }
   if (const auto prompts = values.find("prompts"); prompts != values.end() && !prompts->is_null()) {
@@ -142,6 +145,44 @@ void read_prompts(const fs::path& folder, ModelInfo& info) {
     if (!info.prompts.contains(info.default_prompt_name)) {
       throw CorruptData(file.string() + ": \"default_prompt_name\" is '" +
                         info.default_prompt_name + "', which is not among the prompts");
+    }
+  }
+}
+
+/// "language: en", "language: [en, de]" or a list below it, in the front matter of README.md. What
+/// is not of this form is passed over: it is only a help.
+void read_languages(const fs::path& folder, ModelInfo& info) {
+  constexpr std::uint64_t kMostBytes = 1 << 20;
+  std::error_code error;
+  const fs::path file = folder / "README.md";
+  if (fs::file_size(file, error) > kMostBytes || error) return;
+  std::istringstream lines(read_file(file));
+  std::string line;
+  if (!std::getline(lines, line) || !line.starts_with("---")) return;
+  bool in_list = false;
+  const auto add = [&info](std::string_view names) {
+    std::string name;
+    for (const char character : std::string(names) + ",") {
+      const bool is_part = std::isalnum(static_cast<unsigned char>(character)) != 0 ||
+                           character == '-' || character == '_';
+      if (is_part) {
+        name += character;
+      } else if (name.size() >= 2 && name.size() <= 20 && info.languages.size() < 200) {
+        info.languages.push_back(name);
+        name.clear();
+      } else {
+        name.clear();
+      }
+    }
+  };
+  while (std::getline(lines, line) && !line.starts_with("---")) {
+    if (line.starts_with("language:")) {
+      add(std::string_view(line).substr(9));
+      in_list = true;
+    } else if (in_list && (line.starts_with("- ") || line.starts_with("  - "))) {
+      add(std::string_view(line).substr(line.find('-') + 1));
+    } else {
+      in_list = false;
     }
   }
 }
@@ -224,9 +265,12 @@ std::string identity_text(const ModelFolder& model, DigestCache& cache,
       file(key + " " + name, folder / name);
   };
   const TransformerConfig& config = model.transformer;
-  line("architecture", config.architecture);
+  if (model.table) line("unknown tokens", model.table->drops_unknown ? "dropped" : "kept");
+  line("architecture", model.info.architecture);
   line("shape", shape_text({config.num_layers, config.hidden, config.num_heads, config.intermediate,
                             config.vocabulary, config.max_positions, config.num_token_types}));
+  if (config.padding_id) line("positions behind", std::to_string(*config.padding_id));
+  if (config.relative_buckets > 0) line("buckets", std::to_string(config.relative_buckets));
   line("epsilon", std::to_string(static_cast<double>(config.layer_norm_epsilon) * 1e15));
   line("activation", std::to_string(static_cast<int>(config.activation)));
   weights("weights", model.transformer_folder);
@@ -239,6 +283,8 @@ std::string identity_text(const ModelFolder& model, DigestCache& cache,
       line("dense", shape_text({dense->in, dense->out, dense->bias, dense->residual}) +
                         activation_name(dense->activation));
       weights("dense weights", dense->folder);
+    } else if (const auto* norm = std::get_if<LayerNormConfig>(&module)) {
+      weights("layer norm", norm->folder);
     } else {
       line("normalize", "");
     }
@@ -254,50 +300,91 @@ std::string identity_text(const ModelFolder& model, DigestCache& cache,
   return text;
 }
 
-void read_modules_after(const std::vector<ModuleEntry>& modules, ModelFolder& result) {
+void require_dim(std::size_t found, std::size_t wanted, const char* name, const fs::path& folder) {
+  if (found == wanted) return;
+  throw CorruptData((folder / "config.json").string() + ": \"" + name + "\" is " +
+                    std::to_string(found) + ", the module before gives " + std::to_string(wanted));
+}
+
+/// The pooling of a transformer. Returns how many modules have been read.
+std::size_t read_pooling(const std::vector<ModuleEntry>& modules, ModelFolder& result) {
   const fs::path& folder = result.info.folder;
-  std::size_t dim = result.transformer.hidden;
-  std::size_t next = 1;
   result.info.modules.emplace_back("Transformer");
+  std::size_t next = 1;
   if (modules.size() == 1) {
     result.pooling = {.modes = {PoolingMode::kMean}};
     result.info.notes.emplace_back("no pooling is configured: mean");
   } else if (modules[1].kind == "Pooling") {
-    result.pooling = read_pooling_config(folder / modules[1].path / "config.json", dim);
+    result.pooling =
+        read_pooling_config(folder / modules[1].path / "config.json", result.transformer.hidden);
     ++next;
   } else {
-    throw InvalidArgument((folder / "modules.json").string() + ": the second module is " +
+    throw CorruptData((folder / "modules.json").string() + ": the second module is " +
                           modules[1].kind + ", supported is Pooling");
   }
-  dim *= result.pooling.modes.size();
   result.info.modules.push_back("Pooling(" + pooling_name(result.pooling) + ")");
+  return next;
+}
+
+void read_modules_after(const std::vector<ModuleEntry>& modules, ModelFolder& result) {
+  const fs::path& folder = result.info.folder;
+  std::size_t next = 1;
+  std::size_t dim = 0;
+  if (result.table) {
+    result.info.modules.emplace_back("StaticEmbedding");
+    dim = result.table->dim;
+  } else {
+    next = read_pooling(modules, result);
+    dim = result.transformer.hidden * result.pooling.modes.size();
+  }
   result.info.normalized = false;
   for (; next < modules.size(); ++next) {
     const ModuleEntry& module = modules[next];
     if (module.kind == "Normalize") {
       result.after_pooling.emplace_back(NormalizeConfig{});
       result.info.modules.emplace_back("Normalize");
-      result.info.normalized = true;
     } else if (module.kind == "Dense") {
       const DenseConfig dense = read_dense_config(folder / module.path);
-      if (dense.in != dim) {
-        throw CorruptData((dense.folder / "config.json").string() + ": \"in_features\" is " +
-                          std::to_string(dense.in) + ", the module before gives " +
-                          std::to_string(dim));
-      }
+      require_dim(dense.in, dim, "in_features", dense.folder);
       dim = dense.out;
       result.after_pooling.emplace_back(dense);
       result.info.modules.push_back("Dense(" + std::to_string(dense.in) + " -> " +
                                     std::to_string(dense.out) + ", " +
                                     activation_name(dense.activation) + ")");
-      result.info.normalized = false;
+    } else if (module.kind == "LayerNorm") {
+      const LayerNormConfig norm = read_layer_norm_config(folder / module.path);
+      require_dim(norm.dim, dim, "dimension", norm.folder);
+      result.after_pooling.emplace_back(norm);
+      result.info.modules.emplace_back("LayerNorm");
     } else {
-      throw InvalidArgument(
-          (folder / "modules.json").string() + ": " + module.kind +
-          " after the pooling is not supported; supported are Dense and Normalize");
+      throw CorruptData((folder / "modules.json").string() + ": " + module.kind +
+                            " at this place is not supported; supported are Dense, LayerNorm and "
+                            "Normalize");
     }
+    result.info.normalized = module.kind == "Normalize";
   }
   result.info.dim = dim;
+}
+
+/// Whether a folder without modules.json is one of model2vec.
+bool is_model2vec(const fs::path& folder, const json& config) {
+  return !fs::exists(folder / "modules.json") && config.is_object() &&
+         config.value("model_type", json()) == "model2vec";
+}
+
+/// A table of token vectors. model2vec's own encoder reads 512 tokens and drops unknown ones;
+/// sentence-transformers does neither.
+void read_table(const json& config, bool is_bare, std::vector<ModuleEntry>& modules,
+                ModelFolder& result) {
+  constexpr std::size_t kModel2vecTokens = 512;
+  constexpr std::size_t kAllTokens = 1'000'000;
+  result.table = read_static_config(result.transformer_folder);
+  result.table->drops_unknown = is_bare;
+  result.info.architecture = is_bare ? "model2vec" : "static";
+  result.info.max_tokens = is_bare ? kModel2vecTokens : kAllTokens;
+  if (is_bare && config.value("normalize", json(false)) == true) {
+    modules.push_back({"Normalize", ""});
+  }
 }
 
 }  // namespace
@@ -307,27 +394,27 @@ namespace {
 ModelFolder read_folder(const fs::path& folder, const std::string& name,
                         const fs::path& digest_cache, Precision precision) {
   if (!fs::is_directory(folder)) throw NotFound("there is no model folder " + folder.string());
-  const std::vector<ModuleEntry> modules = read_modules(folder);
+  std::vector<ModuleEntry> modules = read_modules(folder);
   require_links_inside(folder, modules);
-  if (modules[0].kind != "Transformer") {
-    throw InvalidArgument((folder / "modules.json").string() + ": the first module is " +
-                          modules[0].kind + ", supported is Transformer");
+  if (modules[0].kind != "Transformer" && modules[0].kind != "StaticEmbedding") {
+    throw CorruptData((folder / "modules.json").string() + ": the first module is " +
+                          modules[0].kind + ", supported are Transformer and StaticEmbedding");
   }
   ModelFolder result;
   result.info.name = name;
   result.info.folder = folder;
   result.info.precision = chosen_precision(precision);
   result.transformer_folder = (folder / modules[0].path).lexically_normal();
-  if (!fs::exists(result.transformer_folder / "config.json")) {
+  const bool is_table = modules[0].kind == "StaticEmbedding";
+  const fs::path config_file = result.transformer_folder / "config.json";
+  if (!is_table && !fs::exists(config_file)) {
     throw NotFound(result.transformer_folder.string() +
                        " has no config.json; a model folder has config.json, model.safetensors, "
                        "tokenizer.json (or vocab.txt) and, for sentence-transformers, modules.json",
                    "name a sentence-transformers folder, or: nearlite model pull NAME");
   }
-  result.transformer = read_transformer_config(result.transformer_folder / "config.json");
-  result.info.architecture = result.transformer.architecture;
-  note_code(result.transformer_folder, read_json(result.transformer_folder / "config.json"),
-            result.info);
+  const json config = is_table ? read_optional_object(config_file) : read_json(config_file);
+  note_code(result.transformer_folder, config, result.info);
   if (Weights::file_names(result.transformer_folder).empty()) {
     Weights{
         result.transformer_folder};  // throws what is the matter: pickle only, or nothing at all
@@ -335,9 +422,16 @@ ModelFolder read_folder(const fs::path& folder, const std::string& name,
   const json sentence_config = read_sentence_config(result.transformer_folder);
   const json tokenizer_config =
       read_optional_object(result.transformer_folder / "tokenizer_config.json");
-  result.info.max_tokens = max_tokens_of(sentence_config, tokenizer_config,
-                                         result.transformer.max_positions, folder.string());
+  if (is_table || is_model2vec(folder, config)) {
+    read_table(config, !is_table, modules, result);
+  } else {
+    result.transformer = read_transformer_config(config_file);
+    result.info.architecture = result.transformer.architecture;
+    result.info.max_tokens = max_tokens_of(sentence_config, tokenizer_config,
+                                           result.transformer.max_positions, folder.string());
+  }
   read_prompts(folder, result.info);
+  read_languages(folder, result.info);
   find_tokenizer(result, sentence_config, tokenizer_config);
   read_modules_after(modules, result);
 

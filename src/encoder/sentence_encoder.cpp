@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <variant>
 
 #include "nearlite/base/cpu.h"
 #include "nearlite/base/error.h"
@@ -24,7 +25,21 @@ constexpr std::size_t kTextsPerTokenizerItem = 16;
 /// Everything that is read from weight files.
 struct SentenceEncoder::Network {
   std::unique_ptr<const Transformer> transformer;
-  std::vector<std::optional<DenseModule>> after_pooling;  // nothing: Normalize
+  std::optional<StaticTable> table;  // instead of a transformer
+  std::vector<std::variant<DenseModule, LayerNormModule, NormalizeConfig>> after_pooling;
+
+  /// What the modules behind the pooling make of a vector.
+  void finish(std::vector<float>& vector) const {
+    for (const auto& module : after_pooling) {
+      if (const auto* dense = std::get_if<DenseModule>(&module)) {
+        vector = dense->apply(vector);
+      } else if (const auto* norm = std::get_if<LayerNormModule>(&module)) {
+        norm->apply(vector);
+      } else {
+        normalize_length(vector);
+      }
+    }
+  }
 };
 
 /// Workspaces that are free. One is as large as the largest batch it has seen, a few megabytes.
@@ -98,12 +113,14 @@ const Tokenizer& SentenceEncoder::tokenizer() const {
     auto loaded =
         folder_.tokenizer_is_vocabulary
             ? load_vocab_tokenizer(folder_.tokenizer_file, folder_.tokenizer_lower_case)
-            : load_tokenizer(folder_.tokenizer_file, {.lower_case = folder_.tokenizer_lower_case});
+            : load_tokenizer(folder_.tokenizer_file, {.lower_case = folder_.tokenizer_lower_case,
+                                                      .special_tokens = !folder_.table});
     require_unchanged(folder_);
-    if (loaded->vocabulary_size() > folder_.transformer.vocabulary) {
+    const std::size_t rows = folder_.table ? folder_.table->rows : folder_.transformer.vocabulary;
+    if (loaded->vocabulary_size() > rows) {
       throw CorruptData(folder_.tokenizer_file.string() + " has " +
                         std::to_string(loaded->vocabulary_size()) + " tokens, the model only " +
-                        std::to_string(folder_.transformer.vocabulary));
+                        std::to_string(rows));
     }
     tokenizer_ = std::move(loaded);
     ready_tokenizer_ = tokenizer_.get();
@@ -116,13 +133,21 @@ const SentenceEncoder::Network& SentenceEncoder::network() const {
   const std::lock_guard lock(load_mutex_);
   if (!network_) {
     auto loaded = std::make_unique<Network>();
-    loaded->transformer = load_transformer(
-        folder_.transformer, std::make_shared<const Weights>(folder_.transformer_folder),
-        folder_.info.precision);
+    if (folder_.table) {
+      loaded->table.emplace(*folder_.table);
+    } else {
+      loaded->transformer = load_transformer(
+          folder_.transformer, std::make_shared<const Weights>(folder_.transformer_folder),
+          folder_.info.precision);
+    }
     for (const auto& module : folder_.after_pooling) {
-      const auto* dense = std::get_if<DenseConfig>(&module);
-      loaded->after_pooling.emplace_back();
-      if (dense != nullptr) loaded->after_pooling.back().emplace(*dense);
+      if (const auto* dense = std::get_if<DenseConfig>(&module)) {
+        loaded->after_pooling.emplace_back(DenseModule(*dense));
+      } else if (const auto* norm = std::get_if<LayerNormConfig>(&module)) {
+        loaded->after_pooling.emplace_back(LayerNormModule(*norm));
+      } else {
+        loaded->after_pooling.emplace_back(NormalizeConfig{});
+      }
     }
     require_unchanged(folder_);
     network_ = std::move(loaded);
@@ -199,7 +224,11 @@ EncodedBatch SentenceEncoder::encode_behind(const std::string& prompt,
   }
   batch.cut(pool_.num_workers());
   result.vectors.resize(texts.size() * result.dim);
-  run_network(batch, prompt_tokens, result.vectors);
+  if (folder_.table) {
+    run_table(batch, result.vectors);
+  } else {
+    run_network(batch, prompt_tokens, result.vectors);
+  }
   return result;
 }
 
@@ -224,6 +253,22 @@ void SentenceEncoder::tokenize_all(const std::string& prompt,
           throw InvalidArgument("text " + std::to_string(t) + ": " + error.what(), error.hint());
         }
       }
+    }
+  });
+}
+
+void SentenceEncoder::run_table(const Batch& batch, std::vector<float>& vectors) const {
+  const Network& parts = network();
+  const auto dropped =
+      folder_.table->drops_unknown ? tokenizer().unknown_id() : std::optional<std::int32_t>();
+  pool_.run(batch.texts.size(), [&](const WorkerPool::Next& next) {
+    std::vector<float> vector;
+    for (std::size_t t = next(); t < batch.texts.size(); t = next()) {
+      vector.resize(folder_.table->dim);
+      parts.table->mean(batch.texts[t].ids, dropped, vector);
+      parts.finish(vector);
+      std::copy(vector.begin(), vector.end(),
+                vectors.begin() + static_cast<std::ptrdiff_t>(t * folder_.info.dim));
     }
   });
 }
@@ -254,13 +299,7 @@ void SentenceEncoder::run_network(const Batch& batch, std::size_t prompt_tokens,
                                          (boundaries[local + 1] - boundaries[local]) * hidden_dim);
         vector.assign(pooled_dim, 0.0F);
         pool(folder_.pooling, rows, hidden_dim, prompt_tokens, vector);
-        for (const auto& dense : parts.after_pooling) {
-          if (dense) {
-            vector = dense->apply(vector);
-          } else {
-            normalize_length(vector);
-          }
-        }
+        parts.finish(vector);
         std::copy(vector.begin(), vector.end(),
                   vectors.begin() + static_cast<std::ptrdiff_t>(batch.order[i] * folder_.info.dim));
       }

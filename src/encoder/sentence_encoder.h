@@ -25,6 +25,8 @@ class SentenceEncoder final : public TextEncoder {
   EncodedBatch encode_with_prompt(std::span<const std::string_view> texts,
                                   const std::string& prompt_name) const override;
   TokenizedText tokenize(std::string_view text) const override;
+  std::optional<std::int32_t> unknown_token() const override { return tokenizer().unknown_id(); }
+  TokenizerParts tokenizer_parts() const override { return tokenizer().parts(); }
   std::vector<Passage> passages(std::string_view text) const override;
 
  private:
@@ -39,6 +41,7 @@ class SentenceEncoder final : public TextEncoder {
                              std::span<const std::string_view> texts) const;
   void tokenize_all(const std::string& prompt, std::span<const std::string_view> texts,
                     Batch& batch) const;
+  void run_table(const Batch& batch, std::vector<float>& vectors) const;
   void run_network(const Batch& batch, std::size_t prompt_tokens,
                    std::vector<float>& vectors) const;
 

@@ -77,7 +77,7 @@ PoolingMode mode_of(const json& value, const std::string& where) {
     if (value == each.name) return each.mode;
     known.emplace_back(each.name);
   }
-  throw InvalidArgument(where + ": the pooling mode " + value.dump().substr(0, 40) +
+  throw CorruptData(where + ": the pooling mode " + value.dump().substr(0, 40) +
                         " is not supported; supported are " + join_names(known));
 }
 
@@ -87,7 +87,7 @@ void require_usual_names(const json& values, const std::string& where) {
   for (const char* key : {"module_input_name", "module_output_name"}) {
     const auto found = values.find(key);
     if (found != values.end() && !found->is_null() && *found != "sentence_embedding") {
-      throw InvalidArgument(where + ": \"" + key + "\" " + found->dump().substr(0, 60) +
+      throw CorruptData(where + ": \"" + key + "\" " + found->dump().substr(0, 60) +
                             " is not supported; supported is sentence_embedding");
     }
   }
@@ -208,7 +208,7 @@ PoolingConfig read_pooling_config(const std::filesystem::path& config_json, std:
         std::any_of(kModes.begin(), kModes.end(),
                     [&, &name = key](const NamedMode& mode) { return name == mode.old_key; });
     if (key.starts_with("pooling_mode") && !known && value != false) {
-      throw InvalidArgument(where + ": the pooling mode \"" + key + "\" is not supported");
+      throw CorruptData(where + ": the pooling mode \"" + key + "\" is not supported");
     }
   }
   for (const NamedMode& mode : kModes) {
@@ -242,7 +242,7 @@ DenseConfig read_dense_config(const std::filesystem::path& folder) {
       return config;
     }
   }
-  throw InvalidArgument(where + ": the activation function '" + name.substr(0, 80) +
+  throw CorruptData(where + ": the activation function '" + name.substr(0, 80) +
                         "' is not supported; supported are torch.nn's " + join_names(known));
 }
 
@@ -298,6 +298,36 @@ std::vector<float> DenseModule::apply(std::span<const float> input) const {
   std::transform(sums.begin(), sums.end(), result.begin(),
                  [](double value) { return static_cast<float>(value); });
   return result;
+}
+
+LayerNormConfig read_layer_norm_config(const std::filesystem::path& folder) {
+  const std::string where = (folder / "config.json").string();
+  return {.folder = folder,
+          .dim = dimension(read_object(folder / "config.json"), "dimension", where)};
+}
+
+LayerNormModule::LayerNormModule(const LayerNormConfig& config) {
+  const Weights weights(config.folder);
+  gamma_ = weights.read("norm.weight", {config.dim});
+  beta_ = weights.read("norm.bias", {config.dim});
+}
+
+void LayerNormModule::apply(std::span<float> vector) const {
+  constexpr double kEpsilon = 1e-5;  // torch's own; the module has no other
+  const auto size = static_cast<double>(vector.size());
+  double mean = 0;
+  for (const float value : vector) mean += static_cast<double>(value) / size;
+  double variance = 0;
+  for (const float value : vector) {
+    const double difference = static_cast<double>(value) - mean;
+    variance += difference * difference / size;
+  }
+  const double scale = 1 / std::sqrt(variance + kEpsilon);
+  for (std::size_t i = 0; i < vector.size(); ++i) {
+    const double value = (static_cast<double>(vector[i]) - mean) * scale;
+    vector[i] =
+        static_cast<float>(value * static_cast<double>(gamma_[i]) + static_cast<double>(beta_[i]));
+  }
 }
 
 void normalize_length(std::span<float> vector) {

@@ -28,11 +28,11 @@ struct DenseConfig {
 };
 
 /// Reads 1_Pooling/config.json in its old spelling (booleans) or new one (a name or a list). Throws
-/// NotFound, CorruptData, or InvalidArgument for a mode that is not known. dim: floats per token,
+/// NotFound, or CorruptData, also for a mode that is not known. dim: floats per token,
 /// which the file repeats.
 PoolingConfig read_pooling_config(const std::filesystem::path& config_json, std::size_t dim);
-/// Reads 2_Dense/config.json. Throws NotFound, CorruptData, or InvalidArgument for an activation
-/// that is not known.
+/// Reads 2_Dense/config.json. Throws NotFound, or CorruptData, also for an activation that is
+/// not known.
 DenseConfig read_dense_config(const std::filesystem::path& folder);
 
 /// "mean", "cls+max": for messages and `model info`.
@@ -58,6 +58,26 @@ class DenseModule {
   std::vector<float> weights_;   // [in, out]: the transpose of what the file holds
   std::vector<float> bias_;      // [out]
   std::vector<float> residual_;  // [in, out], only if in and out differ
+};
+
+struct LayerNormConfig {
+  std::filesystem::path folder;
+  std::size_t dim = 0;
+};
+/// Reads config.json of a LayerNorm module. Throws NotFound or CorruptData.
+LayerNormConfig read_layer_norm_config(const std::filesystem::path& folder);
+
+/// Scales a vector to mean 0 and variance 1, then by weights. Immutable.
+class LayerNormModule {
+ public:
+  /// Reads model.safetensors of config.folder. Throws NotFound or CorruptData.
+  explicit LayerNormModule(const LayerNormConfig& config);
+  /// vector: [dim].
+  void apply(std::span<float> vector) const;
+
+ private:
+  std::vector<float> gamma_;
+  std::vector<float> beta_;
 };
 
 /// Scales to length 1; a vector shorter than 1e-12 is divided by 1e-12 instead, as torch does.

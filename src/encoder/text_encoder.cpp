@@ -27,6 +27,8 @@ class LazyEncoder final : public TextEncoder {
     return encoder().encode_with_prompt(texts, prompt_name);
   }
   TokenizedText tokenize(std::string_view text) const override { return encoder().tokenize(text); }
+  std::optional<std::int32_t> unknown_token() const override { return encoder().unknown_token(); }
+  TokenizerParts tokenizer_parts() const override { return encoder().tokenizer_parts(); }
   std::vector<Passage> passages(std::string_view text) const override {
     return encoder().passages(text);
   }

@@ -1,6 +1,9 @@
-// BERT: word, position and token-type embeddings, then layers that normalize after each residual
-// ("post-LN"). Source: Devlin and others, "BERT" (2019); names of tensors as the transformers
-// library writes them.
+// BERT and its kin: word, position and token-type embeddings, then layers that normalize after each
+// residual ("post-LN"). Source: Devlin and others, "BERT" (2019); names of tensors as the
+// transformers library writes them. RoBERTa, XLM-R and CamemBERT count positions from behind the
+// padding id; MPNet has no token types but a bias for distances; DistilBERT has no token types.
+#include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "kernels.h"
@@ -23,12 +26,59 @@ struct BertLayer {
   LayerNorm output_norm;
 };
 
+/// What an architecture calls the parts of a layer.
+struct LayerNames {
+  const char* layers;
+  const char* query;
+  const char* key;
+  const char* value;
+  const char* attention_output;
+  const char* attention_norm;
+  const char* inner;
+  const char* outer;
+  const char* output_norm;
+};
+
+constexpr LayerNames kBertNames = {.layers = "encoder.layer.",
+                                   .query = "attention.self.query",
+                                   .key = "attention.self.key",
+                                   .value = "attention.self.value",
+                                   .attention_output = "attention.output.dense",
+                                   .attention_norm = "attention.output.LayerNorm",
+                                   .inner = "intermediate.dense",
+                                   .outer = "output.dense",
+                                   .output_norm = "output.LayerNorm"};
+constexpr LayerNames kMpnetNames = {.layers = "encoder.layer.",
+                                    .query = "attention.attn.q",
+                                    .key = "attention.attn.k",
+                                    .value = "attention.attn.v",
+                                    .attention_output = "attention.attn.o",
+                                    .attention_norm = "attention.LayerNorm",
+                                    .inner = "intermediate.dense",
+                                    .outer = "output.dense",
+                                    .output_norm = "output.LayerNorm"};
+constexpr LayerNames kDistilbertNames = {.layers = "transformer.layer.",
+                                         .query = "attention.q_lin",
+                                         .key = "attention.k_lin",
+                                         .value = "attention.v_lin",
+                                         .attention_output = "attention.out_lin",
+                                         .attention_norm = "sa_layer_norm",
+                                         .inner = "ffn.lin1",
+                                         .outer = "ffn.lin2",
+                                         .output_norm = "output_layer_norm"};
+
+const LayerNames& names_of(const std::string& architecture) {
+  if (architecture == "mpnet") return kMpnetNames;
+  return architecture == "distilbert" ? kDistilbertNames : kBertNames;
+}
+
 /// Reads tensors under the prefix that this exporter used.
 class BertTensors {
  public:
   BertTensors(const Weights& weights, const TransformerConfig& config)
       : weights_(weights), config_(config) {
-    for (const char* prefix : {"", "bert.", "model.", "encoder.", "0.auto_model."}) {
+    for (const char* prefix : {"", "bert.", "roberta.", "xlm_roberta.", "camembert.", "mpnet.",
+                               "distilbert.", "model.", "encoder.", "0.auto_model."}) {
       if (weights.has(prefix + std::string(kWordTable))) {
         prefix_ = prefix;
         return;
@@ -76,15 +126,24 @@ class BertTransformer final : public Transformer {
       converted_words_ = weights_->read(word_table, shape);
       words_ = converted_words_;
     }
-    positions_ = tensors.matrix("embeddings.position_embeddings.weight", config_.max_positions,
-                                config_.hidden);
-    const std::vector<float> types = tensors.matrix("embeddings.token_type_embeddings.weight",
-                                                    config_.num_token_types, config_.hidden);
-    first_type_.assign(types.begin(), types.begin() + static_cast<std::ptrdiff_t>(config_.hidden));
+    if (config_.padding_id) first_position_ = static_cast<std::size_t>(*config_.padding_id) + 1;
+    positions_ = tensors.matrix("embeddings.position_embeddings.weight",
+                                first_position_ + config_.max_positions, config_.hidden);
+    first_type_.assign(config_.hidden, 0.0F);
+    if (config_.num_token_types > 0) {
+      const std::vector<float> types = tensors.matrix("embeddings.token_type_embeddings.weight",
+                                                      config_.num_token_types, config_.hidden);
+      std::copy_n(types.begin(), config_.hidden, first_type_.begin());
+    }
+    if (config_.relative_buckets > 0) {
+      distances_.emplace(tensors.matrix("encoder.relative_attention_bias.weight",
+                                        config_.relative_buckets, config_.num_heads),
+                         config_.num_heads, config_.max_positions);
+    }
     embedding_norm_ = tensors.norm("embeddings.LayerNorm");
     layers_.reserve(config_.num_layers);
     for (std::size_t i = 0; i < config_.num_layers; ++i) {
-      layers_.push_back(read_layer(tensors, "encoder.layer." + std::to_string(i) + ".", precision));
+      layers_.push_back(read_layer(tensors, names_of(config_.architecture), i, precision));
     }
     weights_->release_pages();
   }
@@ -99,7 +158,7 @@ class BertTransformer final : public Transformer {
     TransformerWorkspace::State& state = workspace.state();
     embed(tokens, state);
     for (const BertLayer& layer : layers_) {
-      layer.attention.run(tokens, state);
+      layer.attention.run(tokens, state, distances_ ? &*distances_ : nullptr);
       layer.attention_norm.add_and_normalize(rows, state);
       layer.feed_forward.run(rows, state);
       layer.output_norm.add_and_normalize(rows, state);
@@ -108,21 +167,20 @@ class BertTransformer final : public Transformer {
   }
 
  private:
-  BertLayer read_layer(const BertTensors& tensors, const std::string& layer,
+  BertLayer read_layer(const BertTensors& tensors, const LayerNames& names, std::size_t number,
                        Precision precision) const {
     const std::size_t hidden = config_.hidden;
-    const std::string self = layer + "attention.self.";
-    return {
-        .attention = {tensors.linear(self + "query", hidden, hidden),
-                      tensors.linear(self + "key", hidden, hidden),
-                      tensors.linear(self + "value", hidden, hidden),
-                      tensors.linear(layer + "attention.output.dense", hidden, hidden),
-                      config_.num_heads, precision},
-        .attention_norm = tensors.norm(layer + "attention.output.LayerNorm"),
-        .feed_forward = {tensors.linear(layer + "intermediate.dense", hidden, config_.intermediate),
-                         tensors.linear(layer + "output.dense", config_.intermediate, hidden),
-                         config_.activation, precision},
-        .output_norm = tensors.norm(layer + "output.LayerNorm")};
+    const std::string layer = names.layers + std::to_string(number) + ".";
+    const auto square = [&](const char* name) {
+      return tensors.linear(layer + name, hidden, hidden);
+    };
+    return {.attention = {square(names.query), square(names.key), square(names.value),
+                          square(names.attention_output), config_.num_heads, precision},
+            .attention_norm = tensors.norm(layer + names.attention_norm),
+            .feed_forward = {tensors.linear(layer + names.inner, hidden, config_.intermediate),
+                             tensors.linear(layer + names.outer, config_.intermediate, hidden),
+                             config_.activation, precision},
+            .output_norm = tensors.norm(layer + names.output_norm)};
   }
 
   void embed(const PackedTokens& tokens, TransformerWorkspace::State& state) const {
@@ -130,10 +188,12 @@ class BertTransformer final : public Transformer {
     float* sums = state.room(state.hidden, tokens.ids.size() * hidden);
     float* rests = state.room(state.projected, tokens.ids.size() * hidden);
     for (std::size_t t = 0; t + 1 < tokens.boundaries.size(); ++t) {
-      const std::size_t begin = tokens.boundaries[t];
-      for (std::size_t row = begin; row < tokens.boundaries[t + 1]; ++row) {
+      std::size_t next = first_position_;
+      for (std::size_t row = tokens.boundaries[t]; row < tokens.boundaries[t + 1]; ++row) {
         const float* word = words_.data() + static_cast<std::size_t>(tokens.ids[row]) * hidden;
-        const float* position = positions_.data() + (row - begin) * hidden;
+        const bool is_padding = config_.padding_id && tokens.ids[row] == *config_.padding_id;
+        const float* position =
+            positions_.data() + (is_padding ? first_position_ - 1 : next++) * hidden;
         float* sum = sums + row * hidden;
         float* rest = rests + row * hidden;
         for (std::size_t i = 0; i < hidden; ++i) {
@@ -149,8 +209,10 @@ class BertTransformer final : public Transformer {
   std::shared_ptr<const Weights> weights_;  // the word table is read from its mapping
   std::span<const float> words_;            // [vocabulary, hidden]
   std::vector<float> converted_words_;
-  std::vector<float> positions_;   // [max_positions, hidden]
+  std::size_t first_position_ = 0;
+  std::vector<float> positions_;   // [first_position + max_positions, hidden]
   std::vector<float> first_type_;  // [hidden]: all our texts are of type 0
+  std::optional<RelativeBias> distances_;
   LayerNorm embedding_norm_;
   std::vector<BertLayer> layers_;
 };

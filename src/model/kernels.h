@@ -17,7 +17,11 @@ struct AttentionHead {
   std::size_t head_dim = 0;
   std::size_t qkv_stride = 0;
   std::size_t output_stride = 0;
+  /// What is added to the score of a query and a key: bias[key - query], from 1 - num_tokens to
+  /// num_tokens - 1 and, without meaning, kBiasPadding more. nullptr: nothing.
+  const float* bias = nullptr;
 };
+constexpr std::size_t kBiasPadding = 32;
 
 /// What happens to a product before it is stored for good.
 enum class Epilogue { kNone, kGeluErf, kGeluTanh, kRelu };

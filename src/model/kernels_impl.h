@@ -590,6 +590,19 @@ NEARLITE_INLINE void scores_of_block(const AttentionHead& head, const HeadBlocks
       for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] += factor * keys[v];
     }
   }
+  if (head.bias != nullptr) {
+    const auto row = static_cast<std::size_t>(query - head.query) / head.qkv_stride;
+    const float* bias =
+        head.bias + static_cast<std::ptrdiff_t>(first) - static_cast<std::ptrdiff_t>(row);
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (std::size_t v = 0; v < Vectors; ++v) {
+        sums[r][v] +=
+            load(bias + static_cast<std::ptrdiff_t>(v * kLanes) - static_cast<std::ptrdiff_t>(r));
+      }
+    }
+  }
   if (first + Vectors * kLanes > head.num_tokens) {
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < Vectors; ++v) {

@@ -41,11 +41,41 @@ Epilogue epilogue_of(Activation activation) {
   return Epilogue::kNone;
 }
 
+/// The bucket of a key that stands `distance` behind the query. The logarithm is taken in single
+/// precision, as the reference does: it decides in which bucket a distance falls.
+std::size_t bucket_of_distance(std::int64_t distance, std::size_t num_buckets) {
+  constexpr float kMaxDistance = 128;
+  const std::size_t half = num_buckets / 2;
+  const std::size_t num_exact = half / 2;
+  const std::size_t first = distance > 0 ? half : 0;
+  const auto length = static_cast<std::size_t>(distance < 0 ? -distance : distance);
+  if (length < num_exact) return first + length;
+  const auto exact = static_cast<float>(num_exact);
+  const float place = std::log(static_cast<float>(length) / exact) /
+                      static_cast<float>(std::log(static_cast<double>(kMaxDistance / exact))) *
+                      static_cast<float>(half - num_exact);
+  return first + std::min(num_exact + static_cast<std::size_t>(place), half - 1);
+}
+
 }  // namespace
 
 void LayerNorm::add_and_normalize(std::size_t rows, TransformerWorkspace::State& state) const {
   kernels().add_layer_norm(state.hidden.data(), state.projected.data(), gamma.data(), beta.data(),
                            epsilon, rows, gamma.size());
+}
+
+RelativeBias::RelativeBias(std::span<const float> table, std::size_t num_heads,
+                           std::size_t max_tokens)
+    : max_tokens_(max_tokens), stride_(2 * max_tokens - 1 + kBiasPadding) {
+  const std::size_t num_buckets = table.size() / num_heads;
+  values_.resize(num_heads * stride_);
+  for (std::size_t i = 0; i + 1 < 2 * max_tokens; ++i) {
+    const std::size_t bucket = bucket_of_distance(
+        static_cast<std::int64_t>(i) - static_cast<std::int64_t>(max_tokens - 1), num_buckets);
+    for (std::size_t head = 0; head < num_heads; ++head) {
+      values_[head * stride_ + i] = table[bucket * num_heads + head];
+    }
+  }
 }
 
 SelfAttention::SelfAttention(LinearWeights query, const LinearWeights& key,
@@ -56,16 +86,18 @@ SelfAttention::SelfAttention(LinearWeights query, const LinearWeights& key,
       query_key_value_(pack_query_key_value(std::move(query), key, value, num_heads, precision)),
       output_(pack(output, hidden_, precision)) {}
 
-void SelfAttention::run(const PackedTokens& tokens, TransformerWorkspace::State& state) const {
+void SelfAttention::run(const PackedTokens& tokens, TransformerWorkspace::State& state,
+                        const RelativeBias* bias) const {
   const std::size_t rows = tokens.ids.size();
   float* wide = state.room(state.wide, rows * 3 * hidden_);
   query_key_value_.run(state.linear, rows, state.hidden.data(), wide);
-  attend(tokens, state);
+  attend(tokens, state, bias);
   output_.run(state.linear, rows, state.context.data(),
               state.room(state.projected, rows * hidden_));
 }
 
-void SelfAttention::attend(const PackedTokens& tokens, TransformerWorkspace::State& state) const {
+void SelfAttention::attend(const PackedTokens& tokens, TransformerWorkspace::State& state,
+                           const RelativeBias* bias) const {
   const std::size_t head_dim = hidden_ / num_heads_;
   const Kernels& best = kernels();
   float* context = state.room(state.context, tokens.ids.size() * hidden_);
@@ -84,7 +116,8 @@ void SelfAttention::attend(const PackedTokens& tokens, TransformerWorkspace::Sta
                       .num_tokens = num_tokens,
                       .head_dim = head_dim,
                       .qkv_stride = 3 * hidden_,
-                      .output_stride = hidden_});
+                      .output_stride = hidden_,
+                      .bias = bias == nullptr ? nullptr : bias->values(h)});
     }
   }
 }

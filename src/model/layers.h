@@ -29,6 +29,25 @@ struct LinearWeights {
   std::vector<float> bias;     // [out]
 };
 
+/// What attention adds for the distance between two tokens (MPNet, T5): a learned value per head
+/// and bucket of distances.
+class RelativeBias {
+ public:
+  /// table: [num_buckets, num_heads]; buckets are exact for short distances and logarithmic up to
+  /// 128, half of them for tokens behind. num_buckets: even, at least 4.
+  RelativeBias(std::span<const float> table, std::size_t num_heads, std::size_t max_tokens);
+
+  /// For AttentionHead::bias: value(head)[key - query].
+  const float* values(std::size_t head) const noexcept {
+    return values_.data() + head * stride_ + max_tokens_ - 1;
+  }
+
+ private:
+  std::size_t max_tokens_;
+  std::size_t stride_;
+  std::vector<float> values_;  // [num_heads, stride]
+};
+
 /// Multi-head attention of every token of a text to every other.
 class SelfAttention {
  public:
@@ -37,10 +56,13 @@ class SelfAttention {
                 const LinearWeights& output, std::size_t num_heads, Precision precision);
 
   /// state.projected = attention of state.hidden. Overwrites state.wide and state.context.
-  void run(const PackedTokens& tokens, TransformerWorkspace::State& state) const;
+  /// bias: of the distances, or nullptr.
+  void run(const PackedTokens& tokens, TransformerWorkspace::State& state,
+           const RelativeBias* bias = nullptr) const;
 
  private:
-  void attend(const PackedTokens& tokens, TransformerWorkspace::State& state) const;
+  void attend(const PackedTokens& tokens, TransformerWorkspace::State& state,
+              const RelativeBias* bias) const;
 
   std::size_t hidden_;
   std::size_t num_heads_;

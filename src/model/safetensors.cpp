@@ -157,6 +157,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) : path_(file
   check_layout(entries, behind - header_bytes, where);
   const auto data = bytes.subspan(sizeof header_bytes + static_cast<std::size_t>(header_bytes));
   for (Entry& entry : entries) {
+    names_.insert(entry.name);
     if (!entry.type->readable) continue;
     tensors_.emplace(
         entry.name,

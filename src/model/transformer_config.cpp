@@ -1,6 +1,7 @@
 #include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
@@ -17,8 +18,10 @@ class ConfigReader {
  public:
   ConfigReader(const json& values, std::string where) : values_(values), where_(std::move(where)) {}
 
-  std::size_t count(const char* name, std::size_t least, std::size_t most) const {
+  std::size_t count(const char* name, std::size_t least, std::size_t most,
+                    std::optional<std::size_t> absent = {}) const {
     const auto found = values_.find(name);
+    if (absent && (found == values_.end() || found->is_null())) return *absent;
     if (found == values_.end()) throw CorruptData(where_ + " lacks \"" + name + "\"");
     if (!found->is_number_unsigned() || found->get<std::uint64_t>() < least ||
         found->get<std::uint64_t>() > most) {
@@ -61,6 +64,42 @@ class ConfigReader {
   std::string where_;
 };
 
+/// What the members of config.json are called.
+struct ConfigNames {
+  const char* layers = "num_hidden_layers";
+  const char* hidden = "hidden_size";
+  const char* heads = "num_attention_heads";
+  const char* intermediate = "intermediate_size";
+  const char* activation = "hidden_act";
+};
+constexpr ConfigNames kDistilbertNames = {.layers = "n_layers",
+                                          .hidden = "dim",
+                                          .heads = "n_heads",
+                                          .intermediate = "hidden_dim",
+                                          .activation = "activation"};
+
+struct Architecture {
+  const char* name;
+  ConfigNames names;
+  bool has_token_types;
+  bool skips_padding;  // positions begin behind the padding id
+  bool has_distances;
+};
+constexpr std::array kArchitectures = {
+    Architecture{"bert", {}, true, false, false},
+    Architecture{"roberta", {}, true, true, false},
+    Architecture{"xlm-roberta", {}, true, true, false},
+    Architecture{"camembert", {}, true, true, false},
+    Architecture{"mpnet", {}, false, true, true},
+    Architecture{"distilbert", kDistilbertNames, false, false, false}};
+
+const Architecture* find_architecture(const std::string& name) {
+  for (const Architecture& each : kArchitectures) {
+    if (name == each.name) return &each;
+  }
+  return nullptr;
+}
+
 struct NamedActivation {
   const char* name;
   Activation activation;
@@ -79,7 +118,7 @@ Activation activation_of(const std::string& name, const std::string& where) {
     if (name == each.name) return each.activation;
     known.emplace_back(each.name);
   }
-  throw InvalidArgument(where + ": the activation '" + name + "' is not supported; supported are " +
+  throw CorruptData(where + ": the activation '" + name + "' is not supported; supported are " +
                         join_names(known));
 }
 
@@ -93,28 +132,47 @@ TransformerConfig read_transformer_config(const std::filesystem::path& config_js
 
   TransformerConfig config;
   config.architecture = reader.text("model_type", "");
-  if (config.architecture != "bert") {
-    throw InvalidArgument(where + ": the architecture '" + config.architecture +
-                              "' (\"model_type\") is not supported; supported are: bert",
-                          "take a BERT model, for example sentence-transformers/all-MiniLM-L6-v2");
+  const Architecture* architecture = find_architecture(config.architecture);
+  if (architecture == nullptr) {
+    std::vector<std::string> known;
+    for (const Architecture& each : kArchitectures) known.emplace_back(each.name);
+    throw CorruptData(
+        where + ": the architecture '" + config.architecture +
+            "' (\"model_type\") is not supported; supported are: " + join_names(known),
+        "take one of those, for example sentence-transformers/all-MiniLM-L6-v2");
   }
   const std::string positions = reader.text("position_embedding_type", "absolute");
   if (positions != "absolute") {
-    throw InvalidArgument(where + ": \"position_embedding_type\" '" + positions +
+    throw CorruptData(where + ": \"position_embedding_type\" '" + positions +
                           "' is not supported; supported are: absolute");
   }
   if (reader.flag("is_decoder")) {
-    throw InvalidArgument(where + ": a decoder (\"is_decoder\") is not supported, only encoders");
+    throw CorruptData(where + ": a decoder (\"is_decoder\") is not supported, only encoders");
   }
-  config.num_layers = reader.count("num_hidden_layers", 1, 256);
-  config.hidden = reader.count("hidden_size", 1, 16384);
-  config.num_heads = reader.count("num_attention_heads", 1, 256);
-  config.intermediate = reader.count("intermediate_size", 1, 65536);
+  const ConfigNames& names = architecture->names;
+  config.num_layers = reader.count(names.layers, 1, 256);
+  config.hidden = reader.count(names.hidden, 1, 16384);
+  config.num_heads = reader.count(names.heads, 1, 256);
+  config.intermediate = reader.count(names.intermediate, 1, 65536);
   config.vocabulary = reader.count("vocab_size", 1, 4'000'000);
   config.max_positions = reader.count("max_position_embeddings", 2, 65536);
-  config.num_token_types = reader.count("type_vocab_size", 1, 64);
+  if (architecture->has_token_types) {
+    config.num_token_types = reader.count("type_vocab_size", 1, 64);
+  }
+  if (architecture->skips_padding) {
+    config.padding_id =
+        static_cast<std::int32_t>(reader.count("pad_token_id", 0, config.max_positions - 3, 1));
+    config.max_positions -= static_cast<std::size_t>(*config.padding_id) + 1;
+  }
+  if (architecture->has_distances) {
+    config.relative_buckets = reader.count("relative_attention_num_buckets", 4, 1024, 32);
+    if (config.relative_buckets % 4 != 0) {
+      throw CorruptData(where + ": \"relative_attention_num_buckets\" is " +
+                        std::to_string(config.relative_buckets) + ", not a multiple of 4");
+    }
+  }
   config.layer_norm_epsilon = reader.epsilon("layer_norm_eps", 1e-12F);
-  config.activation = activation_of(reader.text("hidden_act", "gelu"), where);
+  config.activation = activation_of(reader.text(names.activation, "gelu"), where);
   if (config.hidden % config.num_heads != 0) {
     throw CorruptData(where + ": " + std::to_string(config.num_heads) +
                       " attention heads do not divide the hidden size " +

@@ -120,6 +120,12 @@ Weights::Weights(const std::filesystem::path& folder) : folder_(folder) {
   throw NotFound(folder.string() + " has neither " + kSingleFile + " nor " + kShardIndex);
 }
 
+std::set<std::string> Weights::names_of_all() const {
+  std::set<std::string> names;
+  for (const auto& file : files_) names.insert(file->names().begin(), file->names().end());
+  return names;
+}
+
 const std::vector<std::size_t>& Weights::shape(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) {

@@ -201,11 +201,11 @@ TEST_F(ConfigTest, ReadsBert) {
 }
 
 TEST_F(ConfigTest, RefusesWhatItDoesNotSupportByName) {
-  EXPECT_THAT(message_of<InvalidArgument>([&] { read("\"bert\"", "\"mpnet\""); }),
-              HasSubstr("'mpnet' (\"model_type\") is not supported; supported are: bert"));
-  EXPECT_THAT(message_of<InvalidArgument>([&] { read("\"gelu\"", "\"swish\""); }),
+  EXPECT_THAT(message_of<CorruptData>([&] { read("\"bert\"", "\"t5\""); }),
+              HasSubstr("'t5' (\"model_type\") is not supported; supported are: bert"));
+  EXPECT_THAT(message_of<CorruptData>([&] { read("\"gelu\"", "\"swish\""); }),
               HasSubstr("'swish' is not supported; supported are gelu"));
-  EXPECT_THAT(message_of<InvalidArgument>([&] {
+  EXPECT_THAT(message_of<CorruptData>([&] {
                 read("\"hidden_act\"",
                      "\"position_embedding_type\": \"relative_key\", \"hidden_act\"");
               }),

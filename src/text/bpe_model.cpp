@@ -101,7 +101,9 @@ class Bpe final : public SubwordModel {
   void read_merges(const BpeDefinition& definition) {
     const std::size_t prefix = definition.continuation.size();
     std::uint32_t rank = 0;
-    for (const auto& [left, right] : definition.merges) {
+    for (const auto& pair : definition.merges) {
+      const std::string& left = pair.first;
+      const std::string& right = pair.second;
       const auto id_of = [&](const std::string& token) {
         const std::int32_t id = tokens_.find(token);
         if (token.empty() || id < 0) {

@@ -40,6 +40,7 @@ class TokenizerJson {
     read_added_tokens(root.value("added_tokens", Json()));
     SpecialIds special =
         read_post_processors(values_, root.value("post_processor", Json()), has_token_);
+    if (!options_.special_tokens) special = {};
     TokenizerParts parts{.normalizers = normalizers.names,
                          .pre_tokenizers = pre_tokenizers.names,
                          .model = type_,

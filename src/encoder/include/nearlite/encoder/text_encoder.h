@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,7 +38,8 @@ struct ModelInfo {
       modules;  // executed in this order, e.g. Transformer, Pooling(mean), Normalize
   std::map<std::string, std::string> prompts;
   std::string default_prompt_name;
-  bool normalized = true;  // vectors have length 1
+  bool normalized = true;              // vectors have length 1
+  std::vector<std::string> languages;  // as the model's card (README.md) names them, if it does
   std::vector<std::string>
       notes;  // what a user should know, e.g. that a file was missing and what was done
 };
@@ -71,6 +73,10 @@ class TextEncoder {
                                           const std::string& prompt_name) const = 0;
 
   virtual TokenizedText tokenize(std::string_view text) const = 0;
+  /// The token of what the model's vocabulary does not have, if there is one.
+  virtual std::optional<std::int32_t> unknown_token() const { return std::nullopt; }
+  /// What the tokenizer is made of.
+  virtual TokenizerParts tokenizer_parts() const { return {}; }
 
   /// The parts of a document that the model reads whole, its prompt counted in (split_passages).
   virtual std::vector<Passage> passages(std::string_view text) const = 0;

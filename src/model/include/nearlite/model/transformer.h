@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -16,20 +17,24 @@ enum class Activation { kGeluErf, kGeluTanh, kRelu };
 
 /// What config.json says of a transformer, checked against limits.
 struct TransformerConfig {
-  std::string architecture;  // "bert"
+  std::string architecture;  // "bert", "roberta", "xlm-roberta", "camembert", "mpnet", "distilbert"
   std::size_t num_layers = 0;
   std::size_t hidden = 0;        // floats per token
   std::size_t num_heads = 0;     // divides hidden
   std::size_t intermediate = 0;  // inner width of the feed-forward part
   std::size_t vocabulary = 0;
-  std::size_t max_positions = 0;
-  std::size_t num_token_types = 0;
+  std::size_t max_positions = 0;    // tokens of a text at most
+  std::size_t num_token_types = 0;  // 0: there is no such table
+  /// Positions are counted from the one behind this id, over all tokens but those that have it; its
+  /// own position is theirs. Nothing: from 0, over all tokens.
+  std::optional<std::int32_t> padding_id;
+  std::size_t relative_buckets = 0;  // of distances between tokens, 0: attention ignores them
   float layer_norm_epsilon = 1e-12F;
   Activation activation = Activation::kGeluErf;
 };
 
-/// Reads config.json. Throws NotFound, CorruptData for values out of their limits, and
-/// InvalidArgument that lists what is supported for an architecture or option that is not.
+/// Reads config.json. Throws NotFound, or CorruptData for values out of their limits and, with
+/// a list of what is supported, for an architecture or option that is not.
 TransformerConfig read_transformer_config(const std::filesystem::path& config_json);
 
 /// The token ids of several texts one behind the other, without padding.

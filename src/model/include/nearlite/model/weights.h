@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::filesystem::path& file);
 
   const std::map<std::string, TensorView>& tensors() const noexcept { return tensors_; }
+  /// Of all tensors, those of other types included.
+  const std::set<std::string>& names() const noexcept { return names_; }
   const std::filesystem::path& path() const noexcept { return path_; }
   /// Lets the kernel take the pages back; they are read again when needed.
   void release_pages() const noexcept;
@@ -40,6 +43,7 @@ class SafetensorsFile {
   std::filesystem::path path_;
   MappedFile file_;
   std::map<std::string, TensorView> tensors_;
+  std::set<std::string> names_;
 };
 
 /// All tensors of a model: one model.safetensors, or the shards that model.safetensors.index.json
@@ -55,6 +59,8 @@ class Weights {
   static std::vector<std::string> file_names(const std::filesystem::path& folder);
 
   bool has(const std::string& name) const { return tensors_.contains(name); }
+  /// Of all tensors, those included that cannot be read as floats.
+  std::set<std::string> names_of_all() const;
   /// The tensor as floats, row-major. Throws CorruptData if it is missing, has another shape, or
   /// holds a NaN or infinity.
   std::vector<float> read(const std::string& name, const std::vector<std::size_t>& shape) const;

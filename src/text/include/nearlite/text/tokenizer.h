@@ -52,6 +52,7 @@ class Tokenizer {
 struct TokenizerOptions {
   bool lower_case =
       false;  // sentence_bert_config.json "do_lower_case": lower-case before anything else
+  bool special_tokens = true;  // that the post-processor puts around every text
 };
 
 /// Reads a tokenizer.json. Its "truncation" and "padding" blocks are ignored: the
