@@ -4,12 +4,14 @@
 
 #include "mixin_state.h"
 #include "nearlite/base/clock.h"
+#include "nearlite/encoder/language_fit.h"
 
 namespace nearlite {
 namespace {
 
 constexpr std::size_t kSampledPassages = 128;
 constexpr std::size_t kFewPassages = 8;
+constexpr std::size_t kTextsForLanguage = 200;
 // Measured on 10,000 package descriptions: what a record costs beside the encoder.
 constexpr double kStoreMsPerPassage = 0.05;
 // Rows, keys, hashes, times and their indexes, per record and per passage; SQLite's pages of 4096
@@ -69,6 +71,7 @@ CostEstimate EmbeddableDBMixin::estimate_cost(const CostOptions& options) const 
   const Stopwatch watch;
   CostEstimate estimate;
   CostSample sample;
+  std::vector<std::string> languages;
   TextCost counted;
   std::size_t read = 0;
   std::size_t dim = 0;
@@ -88,6 +91,7 @@ CostEstimate EmbeddableDBMixin::estimate_cost(const CostOptions& options) const 
       continue;
     }
     counted += embedder.cost_of(record);
+    if (languages.size() < kTextsForLanguage) languages.push_back(embedded_text(record));
     if (options.measure) sample.add(record);
     if (watch.elapsed_ms() > static_cast<double>(options.max_time.count())) break;
   }
@@ -103,6 +107,8 @@ CostEstimate EmbeddableDBMixin::estimate_cost(const CostOptions& options) const 
                    scaled(counted.tokens)};
   if (dim == 0 && counted.texts > 0) dim = encoder().info().dim;
   estimate.bytes = bytes_on_disk(estimate.cost, dim, options_.backend);
+  const std::vector<std::string_view> views(languages.begin(), languages.end());
+  if (!views.empty()) estimate.language_warning = language_fit(encoder(), views).warning;
   if (options.measure) estimate.milliseconds = sample.milliseconds(estimate.cost, embedder);
   return estimate;
 }

@@ -54,7 +54,9 @@ Json cost_json(const std::optional<CostEstimate>& cost, const ProposedTable& tab
           {"tokens", cost->cost.tokens},
           {"counted", cost->exact ? "all" : "sample"},
           {"estimated_ms", cost->milliseconds ? Json(*cost->milliseconds) : Json(nullptr)},
-          {"estimated_bytes", cost->bytes}};
+          {"estimated_bytes", cost->bytes},
+          {"language_warning",
+           cost->language_warning.empty() ? Json(nullptr) : Json(cost->language_warning)}};
 }
 
 Json json_of(const PricedProposal& priced) {
@@ -165,6 +167,12 @@ std::string limit_text(const PricedProposal& priced) {
 std::string model_of(const ProposedTable& table) { return full_model_name(table.config.model); }
 
 void put_proposal(Context& context, const PricedProposal& priced) {
+  for (std::size_t i = 0; i < priced.costs.size(); ++i) {
+    const auto& cost = priced.costs[i];
+    if (!cost || cost->language_warning.empty()) continue;
+    context.warn(printable("table " + priced.proposal.tables[i].config.table + ": " +
+                           cost->language_warning));
+  }
   const std::string model =
       "model: " + printable(priced.model.name) + " (" + printable(limit_text(priced)) + ")";
   if (context.machine_form()) {

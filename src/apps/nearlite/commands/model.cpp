@@ -9,6 +9,7 @@
 #include "../model_choice.h"
 #include "../text_input.h"
 #include "nearlite/base/error.h"
+#include "nearlite/encoder/language_fit.h"
 #include "nearlite/service/model_verification.h"
 
 namespace nearlite::cli {
@@ -100,11 +101,21 @@ int list(Context& context, const ModelArguments& /*arguments*/) {
   return 0;
 }
 
+/// The texts of a file, as many as it takes to see what language they are in.
+std::vector<std::string> some_texts(const std::string& file) {
+  constexpr std::size_t kEnough = 1000;
+  std::vector<std::string> texts;
+  TextReader reader(file);
+  for (std::string text; texts.size() < kEnough && reader.next(text);) texts.push_back(text);
+  return texts;
+}
+
 int info(Context& context, const ModelArguments& arguments) {
   const std::string name = name_of(context, arguments);
   const auto encoder = lazy_encoder(name, context.model_places(), context.encoder_options());
   const ModelInfo& model = encoder->info();
-  const Json json = {
+  const TokenizerParts parts = encoder->tokenizer_parts();
+  Json json = {
       {"model", model.name},
       {"folder", model.folder.string()},
       {"identity", model.identity},
@@ -113,10 +124,24 @@ int info(Context& context, const ModelArguments& arguments) {
       {"dimensions", model.dim},
       {"max_tokens", model.max_tokens},
       {"modules", model.modules},
+      {"tokenizer",
+       {{"model", parts.model},
+        {"normalizers", parts.normalizers},
+        {"pre_tokenizers", parts.pre_tokenizers},
+        {"post_processors", parts.post_processors}}},
+      {"languages", model.languages},
       {"normalized", model.normalized},
       {"prompts", model.prompts},
       {"default_prompt_name",
-       model.default_prompt_name.empty() ? Json(nullptr) : Json(model.default_prompt_name)}};
+       model.default_prompt_name.empty() ? Json(nullptr) : Json(model.default_prompt_name)},
+      {"notes", model.notes}};
+  if (arguments.input != "-") {
+    const std::vector<std::string> texts = some_texts(arguments.input);
+    const LanguageFit fit =
+        language_fit(*encoder, std::vector<std::string_view>(texts.begin(), texts.end()));
+    json["language_warning"] = fit.warning.empty() ? Json(nullptr) : Json(fit.warning);
+    if (!fit.warning.empty()) context.warn(printable(fit.warning));
+  }
   if (context.machine_form()) {
     context.put_json(json);
     return 0;
@@ -233,7 +258,13 @@ void add_model_command(CLI::App& app, Context& context, Action& action) {
       };
   });
   add("list", "Models on this machine", &list);
-  takes_model(add("info", "What a model is: dimensions, tokens it reads, modules, prompts", &info));
+  CLI::App& described = add(
+      "info", "What a model is: dimensions, tokens it reads, modules, tokenizer, prompts", &info);
+  takes_model(described);
+  described
+      .add_option("--texts", arguments->input,
+                  "Warn if the model does not fit the language of these texts, one per line")
+      ->type_name("FILE");
   takes_model(add("pull", "Download a model from the Hugging Face hub into our own cache", &pull));
   CLI::App& check =
       add("verify", "Compare a model with recorded reference vectors, else with its fp32", &verify);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace nearlite {
 
@@ -37,6 +38,7 @@ struct CostEstimate {
   bool exact = true;                     // every text was counted
   std::optional<double> milliseconds{};  // unless not measured
   std::uint64_t bytes = 0;               // of sidecar and index
+  std::string language_warning{};        // if the model does not fit the texts (language_fit)
 };
 
 }  // namespace nearlite

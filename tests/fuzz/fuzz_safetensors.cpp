@@ -1,0 +1,6 @@
+#include "targets.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  nearlite::fuzz::safetensors({reinterpret_cast<const char*>(data), size});
+  return 0;
+}
