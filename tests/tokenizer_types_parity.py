@@ -43,7 +43,7 @@ SENTENCES = [
 
 
 def training_texts(descriptions):
-    return descriptions[:3000] + SENTENCES * 20
+    return descriptions[:800] + SENTENCES * 20
 
 
 def folder_of(content, place):

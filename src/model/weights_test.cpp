@@ -121,6 +121,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadHeader{"Missing", R"({"a":{"dtype":"F32"}})", "lacks dtype, shape or data_offsets"}),
     [](const auto& instance) { return instance.param.name; });
 
+TEST_F(SafetensorsTest, RefusesAHeaderThatWouldFillTheMemory) {
+  std::string header = "{\"a\":[";
+  for (int i = 0; i < 3'000'000; ++i) header += "0,";
+  EXPECT_THAT(refusal(safetensors_bytes(header + "0]}", "")),
+              HasSubstr("more than 2000000 names and values"));
+}
+
 TEST_F(SafetensorsTest, NamesTheTensorThatIsMissingOrMisshapen) {
   const Weights weights =
       weights_of(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}})", four_floats());

@@ -77,6 +77,62 @@ class Models(ProgramTest):
         self.assertTrue((pathlib.Path(folder) / "modules.json").exists())
         self.assertIn("256", self.succeed("model", "info", folder).out)
 
+    def test_info_names_languages_and_parts_of_the_tokenizer(self):
+        info = self.succeed("model", "info", "--json").json
+        self.assertEqual(info["languages"], ["en"])
+        self.assertEqual(info["tokenizer"], {"model": "WordPiece", "normalizers": ["BertNormalizer"], "pre_tokenizers": ["BertPreTokenizer"],
+                                             "post_processors": ["TemplateProcessing"]})  # fmt: skip
+
+    def test_info_warns_when_the_texts_are_in_another_language(self):
+        (self.folder / "chinese.txt").write_text("无法连接到数据库\n机器学习模型可以把文本转换成向量\n")
+        (self.folder / "english.txt").write_text("cannot connect to the database\n")
+        result = self.succeed("model", "info", "--texts", "chinese.txt", "--json")
+        self.assertIn("multilingual", result.json["language_warning"])
+        self.assertIn("does not fit these texts", result.err)
+        self.assertIsNone(self.succeed("model", "info", "--texts", "english.txt", "--json").json["language_warning"])
+
+    def test_index_warns_when_the_rows_are_in_another_language(self):
+        chinese = self.make_notes("chinese.db", rows=[("无法连接到数据库", "请稍后重试,机器学习模型可以把文本转换成向量")] * 6)
+        self.assertIn("does not fit these texts", self.succeed("index", chinese, "--dry-run").err)
+        self.assertNotIn("does not fit", self.succeed("index", self.make_notes("english.db"), "--dry-run").err)
+
+    def test_every_family_embeds_in_every_precision(self):
+        families = pathlib.Path(__file__).resolve().parents[2] / "src" / "encoder" / "testdata" / "families"
+        for family, architecture in [("roberta", "roberta"), ("xlm_roberta", "xlm-roberta"), ("camembert", "camembert"), ("mpnet", "mpnet"),
+                                     ("distilbert", "distilbert"), ("static", "static"), ("bert", "bert")]:
+            folder = families / family
+            self.assertEqual(self.succeed("model", "info", folder, "--json").json["architecture"], architecture)
+            for precision in ["fp32", "bf16", "int8"]:
+                lines = self.succeed("embed", "--model", folder, "--precision", precision, stdin="hello world\n").lines
+                self.assertGreaterEqual(len(lines[0]), 16)
+
+    def test_prompts_and_dimensions(self):
+        folder = pathlib.Path(__file__).resolve().parents[2] / "src" / "encoder" / "testdata" / "families" / "xlm_roberta"
+        plain, prompted, written = [
+            self.succeed("embed", "--model", folder, *options, stdin=text).lines[0]
+            for options, text in [((), "hello\n"), (("--prompt-name", "query"), "hello\n"), ((), "query: hello\n")]]  # fmt: skip
+        self.assertNotEqual(plain, prompted)
+        self.assertEqual(prompted, written)
+        short = self.succeed("embed", "--model", folder, "--dimensions", "8", stdin="hello\n").lines[0]
+        length = sum(x * x for x in plain[:8]) ** 0.5
+        self.assertEqual(len(short), 8)
+        for ours, expected in zip(short, plain):
+            self.assertAlmostEqual(ours, expected / length, places=6)
+        self.assertIn("passage, query", self.fail_with(3, "embed", "--model", folder, "--prompt-name", "nosuch", stdin="x\n"))
+
+    def test_what_is_not_known_is_refused_by_its_name(self):
+        families = pathlib.Path(__file__).resolve().parents[2] / "src" / "encoder" / "testdata" / "families"
+        for family, file, old, new in [("mpnet", "config.json", '"mpnet"', '"xlnet"'), ("distilbert", "config.json", '"gelu"', '"mish"'),
+                                       ("bert", "modules.json", "LayerNorm", "WordWeights"), ("roberta", "tokenizer.json", "ByteLevel", "Unheard")]:
+            copy = self.folder / family
+            shutil.copytree(families / family, copy)
+            content = (copy / file).read_text()
+            self.assertIn(old, content)
+            (copy / file).write_text(content.replace(old, new))
+            message = self.fail_with(3, "embed", "--model", copy, stdin="x\n")
+            self.assertIn(new.strip('"'), message)
+            self.assertLessEqual(message.strip().count("\n"), 1, message)  # and a hint
+
     def test_list_finds_the_model(self):
         cache = self.folder / "cache" / "nearlite" / "models" / "sentence-transformers"
         cache.mkdir(parents=True)
