@@ -22,6 +22,8 @@ endif()
 if(NEARLITE_SERVICE)
   find_package(tomlplusplus REQUIRED)
   find_package(CURL REQUIRED)
+  find_package(prometheus-cpp REQUIRED)
+  find_package(Boost 1.74 REQUIRED)  # headers only: Asio, Beast
 endif()
 if(NEARLITE_CLI)
   find_package(CLI11 REQUIRED)

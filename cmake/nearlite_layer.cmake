@@ -19,7 +19,7 @@ function(nearlite_layer name)
   list(TRANSFORM layer_USES PREPEND nearlite_)
   # A program that uses nearlite decides which SQLite it is, and needs no library that is only headers of ours.
   list(TRANSFORM layer_LINKS REPLACE "^${NEARLITE_SQLITE_TARGET}$" nearlite_sqlite)
-  list(TRANSFORM layer_LINKS REPLACE "^(nearlite_xxhash|nlohmann_json::nlohmann_json)$"
+  list(TRANSFORM layer_LINKS REPLACE "^(nearlite_xxhash|nlohmann_json::nlohmann_json|Boost::headers)$"
        "$<BUILD_INTERFACE:\\1>")
 
   add_library(nearlite_${name} STATIC ${layer_SOURCES} ${layer_AVX2} ${layer_AVX512})

@@ -1,4 +1,4 @@
-# What programs link to: nearlite::core (everything up to the mixin) and nearlite::service (databases, retrieval, service);
+# What programs link to: nearlite::core (everything up to the mixin) and nearlite::service (databases, retrieval, service, server);
 # both bring their headers and everything below. The layers themselves are exported as nearlite::layer_NAME.
 function(nearlite_aggregate name)  # nearlite_aggregate(<name> <layers> ...)
   list(TRANSFORM ARGN PREPEND nearlite_ OUTPUT_VARIABLE layers)
@@ -11,5 +11,5 @@ endfunction()
 
 nearlite_aggregate(core base text model index store governance encoder embeddable)
 if(NEARLITE_SERVICE)
-  nearlite_aggregate(service base text model index store governance encoder embeddable databases retrieval service)
+  nearlite_aggregate(service base text model index store governance encoder embeddable databases retrieval service server)
 endif()

@@ -1,5 +1,7 @@
 #include "nearlite/service/embedding_backfill.h"
 
+#include <algorithm>
+
 #include "nearlite/store/metrics_db.h"
 #include "operation.h"
 
@@ -39,7 +41,8 @@ void MetricsFileSink::record(const std::filesystem::path& metrics_file,
 std::vector<StoreBackfill> EmbeddingBackfill::run(std::span<const StoreSource> stores,
                                                   const BackfillRequest& request,
                                                   const BackfillObserver& observer) {
-  Operation operation("EmbeddingBackfill.run", request.session_id, clock_, log_);
+  Operation operation("EmbeddingBackfill.run", request.session_id, clock_, log_, metrics_);
+  const Stopwatch stopwatch;
   std::vector<StoreBackfill> done;
   for (std::size_t i = 0; i < stores.size(); ++i) {
     if (request.options.stop.stop_requested()) break;
@@ -50,10 +53,36 @@ std::vector<StoreBackfill> EmbeddingBackfill::run(std::span<const StoreSource> s
     log_.write(begin);
     if (observer.begin) observer.begin(stores[i], i + 1, stores.size());
     done.push_back(process(stores[i], request, observer));
+    if (!request.options.dry_run) count(done.back());
     if (observer.end) observer.end(done.back());
   }
   operation.finished(done.size());
+  const bool failed =
+      std::ranges::any_of(done, [](const StoreBackfill& one) { return one.failure.has_value(); });
+  metrics_.add("embedding_backfill_runs_total",
+               {{"status", failed ? "failure" : "success"}, {"trigger", request.trigger}});
+  metrics_.set("embedding_backfill_run_duration_seconds", {{"trigger", request.trigger}},
+               stopwatch.elapsed_ms() / 1000);
   return done;
+}
+
+void EmbeddingBackfill::count(const StoreBackfill& done) {
+  if (!done.result) return;
+  const BackfillResult& result = *done.result;
+  const auto records = [&](std::string_view status, std::size_t number) {
+    metrics_.add("embedding_backfill_records_total", {{"store", done.store}, {"status", status}},
+                 static_cast<double>(number));
+  };
+  records("embedded", result.embedded);
+  records("skipped", result.skipped);
+  records("removed", result.removed);
+  records("unchanged", result.unchanged);
+  records("blocked", result.blocked);
+  metrics_.add("embedding_tokens_total", {}, static_cast<double>(result.tokens));
+  metrics_.add("embedding_wall_seconds_total", {}, result.wall_ms / 1000);
+  metrics_.add("embedding_store_seconds_total", {}, result.store_ms / 1000);
+  metrics_.set("embedding_wall_time_seconds", {}, result.wall_ms / 1000);
+  metrics_.set("embedding_store_latency_seconds", {}, result.store_ms / 1000);
 }
 
 StoreBackfill EmbeddingBackfill::process(const StoreSource& source, const BackfillRequest& request,

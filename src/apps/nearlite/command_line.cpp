@@ -81,7 +81,10 @@ void add_global_options(CLI::App& app, GlobalOptions& options) {
             "Threads that encode (default: one per processor)");
   app.add_option_function<std::string>(
          "--log-level",
-         [&options](const std::string& name) { options.log_level = log_level_of(name); },
+         [&options](const std::string& name) {
+           options.log_level = log_level_of(name);
+           options.log_level_given = true;
+         },
          "JSON log lines on stderr: debug, info, warning, error, off (default)")
       ->type_name("L");
 }
@@ -239,6 +242,8 @@ Action read_command_line(int argc, char** argv, Context& context) {
   add_embed_command(app, context, action);
   add_model_command(app, context, action);
   add_governance_command(app, context, action);
+  add_serve_command(app, context, action);
+  add_mcp_command(app, context, action);
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
   if (!arguments.empty() && arguments.front() == "help") {  // "help search" = "search --help"

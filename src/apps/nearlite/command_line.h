@@ -55,5 +55,7 @@ void add_check_command(CLI::App& app, Context& context, Action& action);
 void add_embed_command(CLI::App& app, Context& context, Action& action);
 void add_model_command(CLI::App& app, Context& context, Action& action);
 void add_governance_command(CLI::App& app, Context& context, Action& action);
+void add_mcp_command(CLI::App& app, Context& context, Action& action);
+void add_serve_command(CLI::App& app, Context& context, Action& action);
 
 }  // namespace nearlite::cli

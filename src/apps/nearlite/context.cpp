@@ -1,24 +1,43 @@
 #include "context.h"
 
 #include "nearlite/base/clock.h"
+#include "nearlite/base/utf8.h"
 
 namespace nearlite::cli {
 namespace {
 
-/// JSON lines on stderr.
+constexpr std::size_t kLongestField = 2048;  // bytes
+
+/// What others wrote comes in short pieces only.
+std::string cut(std::string_view text) { return std::string(utf8_prefix(text, kLongestField)); }
+
+std::string upper(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c);
+  return result;
+}
+
+/// JSON lines on stderr, keys as OpenTelemetry names them. Everything outside ASCII is escaped, so
+/// that no reader takes a character of a name for the end of a line.
 class StderrLog : public LogSink {
  public:
   explicit StderrLog(LogLevel least) : least_(least) {}
   void write(const LogRecord& record) noexcept override {
     if (record.level < least_) return;
     try {
-      Json line = {{"time", rfc3339(system_clock().now())},
-                   {"level", log_level_name(record.level)},
-                   {"message", record.message}};
+      Json line = {{"timestamp", rfc3339(system_clock().now())},
+                   {"severity_text", upper(log_level_name(record.level))},
+                   {"body", cut(record.message)},
+                   {"service.name", "nearlite"},
+                   {"service.version", NEARLITE_VERSION}};
       for (const auto& [name, value] : record.fields) {
-        std::visit([&, &key = name](const auto& plain) { line[key] = plain; }, value);
+        if (const auto* text = std::get_if<std::string>(&value)) {
+          line[name] = cut(*text);
+        } else {
+          std::visit([&, &key = name](const auto& plain) { line[key] = plain; }, value);
+        }
       }
-      write_message(json_text(line) + "\n");
+      write_message(line.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n");
     } catch (const std::exception&) {
       write_message("nearlite: out of memory while logging\n");
     }

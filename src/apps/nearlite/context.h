@@ -24,6 +24,7 @@ struct GlobalOptions {
   bool yes = false;
   std::size_t threads = 0;  // 0: one per available processor
   LogLevel log_level = LogLevel::kOff;
+  bool log_level_given = false;
 };
 
 /// What a command works with: options, environment, and where its words go.

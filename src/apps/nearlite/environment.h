@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
@@ -12,6 +13,9 @@ struct Environment {
   std::optional<std::string> data_dir;              // NEARLITE_DATA_DIR
   std::optional<std::string> model;                 // NEARLITE_MODEL
   std::optional<std::string> enhancement_database;  // ENHANCEMENT_DB_PATH
+  std::optional<std::string> notify_socket;         // NOTIFY_SOCKET of systemd
+  int listen_descriptors = 0;                       // LISTEN_FDS, if LISTEN_PID is this process
+  std::size_t watchdog_microseconds = 0;            // WATCHDOG_USEC
   bool color = true;                                // not NO_COLOR, not TERM=dumb
 
   static Environment read();

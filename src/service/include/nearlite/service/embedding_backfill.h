@@ -15,6 +15,7 @@
 #include "nearlite/databases/registry.h"
 #include "nearlite/retrieval/search_stores.h"
 #include "nearlite/service/log_sink.h"
+#include "nearlite/service/metrics.h"
 
 namespace nearlite::vector_service {
 
@@ -30,6 +31,7 @@ struct StoreSource {
 
 struct BackfillRequest {
   std::string session_id;
+  std::string trigger = "manual";  // or event, auto, stale: a label of the metrics
   std::optional<Backend> backend;
   BackfillOptions options;  // its progress function is not used: see BackfillObserver
 };
@@ -81,9 +83,10 @@ class MetricsFileSink : public StatisticsSink {
 /// later stores are not begun.
 class EmbeddingBackfill {
  public:
-  /// All three must outlive the object.
-  EmbeddingBackfill(const Clock& clock, StatisticsSink& statistics, LogSink& log)
-      : clock_(clock), statistics_(statistics), log_(log) {}
+  /// All of them must outlive the object.
+  EmbeddingBackfill(const Clock& clock, StatisticsSink& statistics, LogSink& log,
+                    MetricsSink& metrics = null_metrics())
+      : clock_(clock), statistics_(statistics), log_(log), metrics_(metrics) {}
 
   /// One entry per store begun, in order.
   std::vector<StoreBackfill> run(std::span<const StoreSource> stores,
@@ -93,10 +96,12 @@ class EmbeddingBackfill {
  private:
   StoreBackfill process(const StoreSource& source, const BackfillRequest& request,
                         const BackfillObserver& observer);
+  void count(const StoreBackfill& done);
 
   const Clock& clock_;
   StatisticsSink& statistics_;
   LogSink& log_;
+  MetricsSink& metrics_;
 };
 
 }  // namespace nearlite::vector_service

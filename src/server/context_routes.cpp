@@ -1,0 +1,191 @@
+// Prompt context, and what became of it.
+#include "nearlite/base/error.h"
+#include "nearlite/service/context_builder.h"
+#include "nearlite/service/patch_logger.h"
+#include "result_json.h"
+#include "route.h"
+#include "search_request.h"
+
+namespace nearlite::server {
+namespace {
+
+using vector_service::ContextBuilder;
+using vector_service::ContextRequest;
+using vector_service::Contributor;
+
+constexpr std::size_t kMostContributors = 1000;
+constexpr std::size_t kMostTags = 100;
+
+HttpResponse build(Call& call) {
+  const Json body = call.body();
+  Fields fields(body);
+  // "top_k" counts per origin here; the search fields keep their names.
+  const std::size_t top_k = fields.count("top_k", 1, 100).value_or(5);
+  ContextRequest request;
+  request.top_k = top_k;
+  request.max_tokens = fields.count("max_tokens", 1, 100'000).value_or(request.max_tokens);
+  request.session_id = fields.optional_text("session_id", 256).value_or("");
+  request.prioritise = fields.texts("prioritise", kMostTags).value_or(std::vector<std::string>());
+  request.exclude_tags =
+      fields.texts("exclude_tags", kMostTags).value_or(std::vector<std::string>());
+  SearchRequest search = read_search_request(fields);
+  fields.finish();
+  request.retrieval = search.options;
+  const ApiParts& parts = call.context.parts;
+  const ContextBuilder builder(
+      [&](std::string_view, const RetrievalOptions& options, const std::string&) {
+        SearchRequest wanted = search;
+        wanted.options = options;
+        return search_open_stores(call, wanted);
+      },
+      *parts.encoder, parts.clock, parts.log, parts.metrics);
+  const auto context = builder.build_context(search.question, request);
+  Json vectors = Json::array();
+  for (const auto& [origin, id, score] : context.vectors)
+    vectors.push_back({{"origin", origin}, {"vector_id", id}, {"score", score}});
+  Json sources = Json::array();
+  for (const auto& entry : context.entries) {
+    sources.push_back({{"store", entry.store},
+                       {"key", json_of(entry.key)},
+                       {"score", entry.score},
+                       {"reason", entry.reason},
+                       {"stale", entry.stale},
+                       {"shortened", entry.shortened}});
+  }
+  return json_response({{"context", context.json},
+                        {"session_id", context.session_id},
+                        {"sources", sources},
+                        {"vectors", vectors},
+                        {"stats",
+                         {{"tokens", context.stats.tokens},
+                          {"prompt_tokens", context.stats.prompt_tokens},
+                          {"wall_time_ms", context.stats.wall_time_ms}}},
+                        {"truncated", context.truncated},
+                        {"complete", context.complete}});
+}
+
+/// A list of "store:key", or an object of them with their scores.
+std::vector<Contributor> contributors_in(Fields& fields, const Json& json) {
+  std::vector<Contributor> contributors;
+  if (json.size() > kMostContributors) fields.refuse("vector_ids", "has more than 1000 entries");
+  if (json.is_object()) {
+    for (const auto& [id, score] : json.items()) {
+      if (!score.is_number()) fields.refuse("vector_ids", "maps an id to what is no number");
+      contributors.push_back(Contributor::of(id, score.get<double>()));
+    }
+  } else if (json.is_array()) {
+    for (const Json& id : json) {
+      if (!id.is_string()) fields.refuse("vector_ids", "is not a list of texts like \"store:key\"");
+      contributors.push_back(Contributor::of(id.get<std::string>()));
+    }
+  } else {
+    fields.refuse("vector_ids", "is not a list of texts like \"store:key\", or an object of them");
+  }
+  return contributors;
+}
+
+HttpResponse track(Call& call) {
+  const Json body = call.body();
+  Fields fields(body);
+  const Json* ids = fields.any("vector_ids");
+  if (ids == nullptr)
+    throw ApiError(400, "missing_field", "\"vector_ids\" is missing", "vector_ids");
+  if (!fields.has("result"))
+    throw ApiError(400, "missing_field", "\"result\" is missing", "result");
+  std::vector<Contributor> contributors = contributors_in(fields, *ids);
+  if (const Json* risks = fields.any("risk_scores")) {
+    if (!risks->is_object())
+      fields.refuse("risk_scores", "is not an object of \"store:key\": risk");
+    for (Contributor& contributor : contributors) {
+      const auto risk = risks->find(contributor.origin + ":" + contributor.vector_id);
+      if (risk == risks->end()) continue;
+      if (!risk->is_number()) fields.refuse("risk_scores", "maps an id to what is no number");
+      contributor.risk = risk->get<double>();
+    }
+  }
+  constexpr std::size_t kMany = 1'000'000'000;
+  vector_service::PatchOutcome outcome;
+  outcome.result = fields.flag("result", false);
+  outcome.patch_id = fields.optional_text("patch_id", 256).value_or("");
+  outcome.session_id = fields.optional_text("session_id", 256).value_or(call.request.id);
+  outcome.contribution = fields.number("contribution", -1e12, 1e12);
+  outcome.roi_delta = fields.number("roi_delta", -1e12, 1e12);
+  outcome.lines_changed = fields.count("lines_changed", 0, kMany).value_or(0);
+  outcome.context_tokens = fields.count("context_tokens", 0, kMany).value_or(0);
+  outcome.tests_passed = fields.count("tests_passed", 0, kMany).value_or(0);
+  outcome.tests_failed = fields.count("tests_failed", 0, kMany).value_or(0);
+  outcome.error_traces = fields.texts("error_traces", 1000).value_or(std::vector<std::string>());
+  outcome.effort_estimate = fields.number("effort_estimate", 0, 1e12).value_or(0);
+  outcome.roi_tag = fields.optional_text("roi_tag", 64).value_or("");
+  fields.finish();
+  std::vector<std::string> origins;
+  for (const Contributor& contributor : contributors) {
+    if (contributor.origin.empty())
+      fields.refuse("vector_ids", "has an id without its store: \"store:key\" is wanted");
+    origins.push_back(contributor.origin);
+  }
+  call.stores(origins);  // the rights, and that they exist
+  const ApiParts& parts = call.context.parts;
+  vector_service::FeedbackFile feedback(
+      [&](const std::string& origin) { return parts.stores.source(origin).metrics_file; },
+      parts.clock);
+  vector_service::PatchLogger logger(feedback, parts.clock, parts.log, parts.metrics);
+  const auto tracked = logger.track_contributors(contributors, outcome);
+  if (!tracked.errors.empty() && tracked.errors.size() + tracked.filtered == contributors.size())
+    throw ApiError(503, "unavailable", "the outcome could not be written; see the log");
+  return json_response({{"status", "ok"},
+                        {"risk_scores", tracked.risks},
+                        {"roi_deltas", tracked.roi_deltas},
+                        {"roi_delta", tracked.roi_delta},
+                        {"patch_difficulty", tracked.patch_difficulty},
+                        {"enhancement_score", tracked.enhancement_score},
+                        {"filtered", tracked.filtered},
+                        {"failed", tracked.errors.size()}});
+}
+
+}  // namespace
+
+std::vector<Route> context_routes() {
+  return {
+      {"POST",
+       "/v1/context",
+       Right::kRead,
+       ErrorForm::kOwn,
+       &build,
+       "Context for a prompt, within a token budget",
+       {{"query", "string", true, "the question"},
+        {"top_k", "integer", false, "entries per origin, 1 to 100 (default 5)"},
+        {"max_tokens", "integer", false, "the budget, counted by the model (default 800)"},
+        {"session_id", "string", false, "comes back with the answer"},
+        {"prioritise", "string[]", false, "origins that come first"},
+        {"exclude_tags", "string[]", false, "leave out records with one of these tags"},
+        {"stores", "string[]", false, "default: all"},
+        {"filter", "object[]", false, "as in /v1/search"},
+        {"mode", "string", false, "as in /v1/search"},
+        {"recall", "number", false, "as in /v1/search"},
+        {"min_confidence", "number", false, "as in /v1/search"}}},
+      {"POST",
+       "/v1/patches",
+       Right::kWrite,
+       ErrorForm::kOwn,
+       &track,
+       "What became of work that records went into",
+       {{"vector_ids", "object", true, "\"store:key\" with scores, or a list of them"},
+        {"result", "boolean", true, "it helped"},
+        {"patch_id", "string", false, ""},
+        {"session_id", "string", false, ""},
+        {"contribution", "number", false, "of each vector (default: roi_delta, else its score)"},
+        {"roi_delta", "number", false, ""},
+        {"risk_scores", "object", false, "\"store:key\": 0 to 1; 0.8 and more are left out"},
+        {"lines_changed", "integer", false, ""},
+        {"context_tokens", "integer", false, ""},
+        {"tests_passed", "integer", false, ""},
+        {"tests_failed", "integer", false, ""},
+        {"error_traces", "string[]", false, ""},
+        {"effort_estimate", "number", false, ""},
+        {"roi_tag", "string", false,
+         "success, high-ROI, low-ROI, bug-introduced, needs-review or blocked"}}},
+  };
+}
+
+}  // namespace nearlite::server

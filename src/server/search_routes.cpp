@@ -1,0 +1,157 @@
+// Questions: POST /v1/search.
+#include <algorithm>
+
+#include "nearlite/base/error.h"
+#include "nearlite/service/retriever.h"
+#include "result_json.h"
+#include "route.h"
+#include "search_request.h"
+
+namespace nearlite::server {
+namespace {
+
+constexpr std::size_t kMostHits = 1000;
+constexpr std::size_t kMostStores = 256;
+constexpr std::size_t kMostFilters = 32;
+
+Value value_of(const Fields& fields, const Json& json) {
+  if (json.is_null()) return std::monostate{};
+  if (json.is_number_unsigned() && json.get<std::uint64_t>() > INT64_MAX)
+    fields.refuse("filter", "holds a number that is too large");
+  if (json.is_number_integer()) return json.get<std::int64_t>();
+  if (json.is_number_float()) return json.get<double>();
+  if (json.is_boolean()) return std::int64_t{json.get<bool>()};
+  if (json.is_string()) return json.get<std::string>();
+  fields.refuse("filter", "compares with a number, a text, true, false or null");
+}
+
+FieldFilter filter_of(const Fields& outer, const Json& json) {
+  Fields fields(json);
+  FieldFilter filter;
+  filter.field = fields.text("field", 256);
+  filter.op = filter_op_of(fields.text("op", 16));
+  const auto value = json.find("value");
+  if (value == json.end()) outer.refuse("filter", "has a condition without a value");
+  fields.ignore("value");
+  fields.finish();
+  if (filter.op == FilterOp::kIn) {
+    if (!value->is_array() || value->size() > 1000)
+      outer.refuse("filter", "with op in takes a list of at most 1000 values");
+    for (const Json& one : *value) filter.values.push_back(value_of(outer, one));
+  } else {
+    filter.values.push_back(value_of(outer, *value));
+  }
+  return filter;
+}
+
+HttpResponse search(Call& call) {
+  const Json body = call.body();
+  Fields fields(body);
+  const SearchRequest request = read_search_request(fields);
+  fields.finish();
+  return json_response(run_search(call, request));
+}
+
+}  // namespace
+
+SearchRequest read_search_request(Fields& fields) {
+  SearchRequest request;
+  request.question = fields.text("query", 64 << 10);
+  if (request.question.find_first_not_of(" \t\r\n\v\f") == std::string::npos)
+    fields.refuse("query", "is blank");
+  const auto k = fields.count("k", 1, kMostHits);
+  const auto limit = fields.count("limit", 1, kMostHits);
+  if (k && limit && *k != *limit) fields.refuse("limit", "and \"k\" disagree");
+  request.options.k = k.value_or(limit.value_or(10));
+  request.stores = fields.texts("stores", kMostStores);
+  if (const Json* filter = fields.any("filter")) {
+    if (!filter->is_array() || filter->size() > kMostFilters)
+      fields.refuse("filter", "is not a list of at most " + std::to_string(kMostFilters) +
+                                  " conditions {\"field\", \"op\", \"value\"}");
+    for (const Json& condition : *filter)
+      request.options.filters.push_back(filter_of(fields, condition));
+  }
+  if (const auto mode = fields.optional_text("mode", 16); mode && *mode != "vector")
+    fields.refuse("mode", "is not one of vector");
+  request.options.recall = fields.number("recall", 0.01, 1).value_or(request.options.recall);
+  request.options.min_confidence = fields.number("min_confidence", 0, 1).value_or(0);
+  request.explain = fields.flag("explain", false);
+  return request;
+}
+
+RetrievalResult search_open_stores(const Call& call, const SearchRequest& request) {
+  const ApiParts& parts = call.context.parts;
+  std::vector<std::shared_ptr<Store>> stores;
+  std::vector<StoreFailure> failures;
+  for (const std::string& name : call.stores(request.stores)) {
+    try {
+      stores.push_back(parts.stores.get(name));
+    } catch (const std::exception&) {
+      failures.push_back(failure_in_flight(name));
+    }
+  }
+  const std::string* session = call.request.header("x-session-id");
+  vector_service::Retriever retriever(stores, parts.clock, parts.log, parts.metrics);
+  RetrievalResult result = retriever.search(request.question, request.options,
+                                            session == nullptr ? call.request.id : *session);
+  result.failures.insert(result.failures.end(), failures.begin(), failures.end());
+  for (const StoreFailure& failure : result.failures) {
+    // A file that was replaced is opened anew by the next request.
+    if (failure.type == "Unavailable" || failure.type == "StoreError")
+      parts.stores.forget(failure.store);
+    parts.log.write({LogLevel::kError,
+                     "store failed",
+                     {{"store", failure.store},
+                      {"request_id", call.request.id},
+                      {"error.type", failure.type},
+                      {"exception.message", failure.message}}});
+  }
+  if (!failures.empty()) {
+    result.complete = false;
+    if (result.incomplete_reason.empty()) result.incomplete_reason = "a store could not be opened";
+  }
+  return result;
+}
+
+RetrievalResult search_or_refuse(const Call& call, const SearchRequest& request) {
+  RetrievalResult result = search_open_stores(call, request);
+  // Wrong for every store (a field that none has): the caller's mistake, or nobody can answer.
+  if (result.stores.empty() && !result.failures.empty()) {
+    const StoreFailure& first = result.failures.front();
+    const bool show = !tells_too_much(first.message);
+    if (first.type == "InvalidArgument" ||
+        (first.type == "NotFound" && !request.options.filters.empty()))
+      throw ApiError(400, "invalid_value",
+                     show ? first.message : "a value of the request does not fit the store",
+                     request.options.filters.empty() ? "" : "filter");
+    throw ApiError(first.type == "CorruptData" ? 500 : 503, "no_store_answered",
+                   "no store could answer: " + first.store + ": " +
+                       public_failure(first)["message"].get<std::string>());
+  }
+  return result;
+}
+
+Json run_search(const Call& call, const SearchRequest& request) {
+  return json_of(search_or_refuse(call, request));
+}
+
+std::vector<Route> search_routes() {
+  return {{"POST",
+           "/v1/search",
+           Right::kRead,
+           ErrorForm::kOwn,
+           &search,
+           "Answer a question from the stores",
+           {{"query", "string", true, "the question"},
+            {"k", "integer", false, "hits, 1 to 1000 (default 10)"},
+            {"limit", "integer", false, "another name of k"},
+            {"stores", "string[]", false, "default: all"},
+            {"filter", "object[]", false,
+             "conditions {field, op, value} over exposed columns; op: = != < <= > >= in like"},
+            {"mode", "string", false, "vector"},
+            {"recall", "number", false, "asked share of the true neighbors; 1: exact"},
+            {"min_confidence", "number", false, "leave out hits of calibrated stores below it"},
+            {"explain", "boolean", false, "how each hit was found"}}}};
+}
+
+}  // namespace nearlite::server

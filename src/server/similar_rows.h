@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+#include "route.h"
+
+namespace nearlite::server {
+
+/// Rows like one row, without it: {"store", "key", "hits": [...]}. Throws ApiError 404 if there is
+/// no such record, 409 if it has no vector yet.
+Json similar_rows(const Call& call, const std::string& store, const std::string& key,
+                  std::size_t k);
+/// How well one row fits a question. Throws as similar_rows().
+Json explain_row(const Call& call, const std::string& store, const std::string& key,
+                 const std::string& question);
+
+}  // namespace nearlite::server

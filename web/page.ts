@@ -1,0 +1,522 @@
+// The page of `nearlite serve`. Texts of records reach the document through textContent only; nothing
+// is asked of any other machine, and nothing but the choice of colors is kept.
+
+type Value = string | number | boolean | null;
+type Key = string | number | Value[];
+interface Hit {
+  rank: number; store: string; key: Key; score: number; similarity: number | null; confidence: number | null; stale: boolean;
+  reason: string; signals: Record<string, number>; snippet: string; fields: Record<string, Value>;
+}
+interface StoreAnswer { store: string; records?: number; path?: string; recall?: number; took_ms?: number; error?: { message: string } }
+interface SearchResult {
+  query: string; complete: boolean; incomplete_reason?: string; took_ms: number; confidence_note?: string | null;
+  stores: StoreAnswer[]; hits: Hit[];
+}
+interface Run { started_at: string; embedded: number; removed: number; skipped: number; wall_ms: number }
+interface Store {
+  store: string; fields?: string[]; rows?: number; fresh?: number; stale_text?: number; stale_model?: number; missing?: number;
+  blocked?: number; empty?: number; skipped?: number; orphan?: number; model?: string; backend?: string;
+  last_backfill?: string | null; runs?: Run[]; error?: { message: string };
+}
+interface Job { id: string; status: string }
+
+const kDebounceMs = 180;
+const kCommonWords = new Set("a an and are as at be by do does for from how i in is it my of on or that the this to was what when where which who why with you your".split(" "));
+
+function byId<T extends HTMLElement>(id: string): T {
+  return document.getElementById(id) as T;
+}
+
+function make<K extends keyof HTMLElementTagNameMap>(tag: K, className = "", text = ""): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text) element.textContent = text;
+  return element;
+}
+
+// ---------------------------------------------------------------------------------------- asking
+
+let token = "";
+
+class Refused extends Error {
+  status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function ask(path: string, body?: unknown, options: RequestInit = {}): Promise<Response> {
+  const headers: Record<string, string> = {};
+  if (token) headers["Authorization"] = "Bearer " + token;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method: body === undefined ? "GET" : "POST", body: body === undefined ? undefined : JSON.stringify(body), headers,
+      cache: "no-store", ...options,
+    });
+  } catch (problem) {
+    if (problem instanceof DOMException && problem.name === "AbortError") throw problem;
+    throw new Refused(0, "The service cannot be reached. Is nearlite serve still running?");
+  }
+  if (response.ok) return response;
+  let message = `The service answered ${response.status}.`;
+  try {
+    const told = await response.json();
+    if (told?.error?.message) message = told.error.message;
+  } catch {
+    // no JSON: the status has to do
+  }
+  throw new Refused(response.status, message);
+}
+
+function showProblem(problem: unknown): void {
+  if (problem instanceof DOMException && problem.name === "AbortError") return;  // a newer question is on its way
+  const refused = problem instanceof Refused ? problem : new Refused(0, String(problem));
+  byId("token-form").hidden = refused.status !== 401;
+  byId("error").hidden = refused.status === 401;
+  if (refused.status === 401) {
+    byId("token").focus();
+    return;
+  }
+  byId("error").textContent = refused.message.charAt(0).toUpperCase() + refused.message.slice(1);
+}
+
+function noProblem(): void {
+  byId("error").hidden = true;
+  byId("token-form").hidden = true;
+}
+
+// ---------------------------------------------------------------------------------------- search
+
+let stores: Store[] = [];
+let asked: AbortController | null = null;
+let timer = 0;
+let shown: Hit[] = [];
+
+/** Words of the question, without endings of grammar. */
+function stems(text: string): Set<string> {
+  const words = text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  return new Set(words.filter((word) => word.length > 1 && !kCommonWords.has(word)).map((word) => word.replace(/(ing|ed|es|s)$/, "")));
+}
+
+/** The snippet with the words of the question marked. */
+function marked(snippet: string, question: string): HTMLParagraphElement {
+  const paragraph = make("p", "snippet");
+  const wanted = stems(question);
+  for (const part of snippet.split(/([\p{L}\p{N}]+)/u)) {
+    const [stem] = stems(part);
+    if (stem !== undefined && wanted.has(stem)) {
+      paragraph.append(make("mark", "", part));
+    } else {
+      paragraph.append(part);
+    }
+  }
+  return paragraph;
+}
+
+function bar(label: string, share: number, text: string): HTMLDivElement {
+  const measure = make("div", "measure");
+  const line = make("div", "bar");
+  const filled = make("span");
+  filled.style.width = `${Math.round(Math.min(Math.max(share, 0), 1) * 100)}%`;
+  line.append(filled);
+  line.setAttribute("role", "img");
+  line.setAttribute("aria-label", `${label} ${text}`);
+  measure.append(make("span", "", label), line, make("span", "", text));
+  return measure;
+}
+
+function keyText(key: Key): string {
+  return Array.isArray(key) ? JSON.stringify(key) : String(key);
+}
+
+function titleOf(hit: Hit): string {
+  for (const name of ["title", "name", "subject", "package", "summary"]) {
+    const value = hit.fields[name];
+    if (typeof value === "string" && value.trim()) return value;
+  }
+  return keyText(hit.key);
+}
+
+function hitItem(hit: Hit, question: string): HTMLLIElement {
+  const item = make("li", "hit");
+  const head = make("div", "head");
+  const title = make("button", "title", titleOf(hit));
+  title.type = "button";
+  title.addEventListener("click", () => explain(hit, question));
+  head.append(title, make("span", "tag", hit.store));
+  if (titleOf(hit) !== keyText(hit.key)) head.append(make("span", "quiet", keyText(hit.key)));
+  if (hit.stale) head.append(make("span", "tag warn", "changed since it was embedded"));
+  item.append(head, marked(hit.snippet, question));
+  if (hit.confidence !== null && hit.confidence !== undefined) {
+    item.append(bar("Confidence", hit.confidence, `${Math.round(hit.confidence * 100)} %`));
+  } else {
+    item.append(bar("Score", hit.score, hit.score.toFixed(2)));
+  }
+  item.append(make("p", "quiet", hit.reason));
+  return item;
+}
+
+function chosenStores(): string[] | undefined {
+  const boxes = [...byId("store-choice").querySelectorAll<HTMLInputElement>("input")];
+  const chosen = boxes.filter((box) => box.checked).map((box) => box.value);
+  return chosen.length === boxes.length ? undefined : chosen;
+}
+
+function filters(): { field: string; op: string; value: Value }[] {
+  const field = byId<HTMLSelectElement>("filter-field").value;
+  const text = byId<HTMLInputElement>("filter-value").value.trim();
+  if (!field || !text) return [];
+  const op = byId<HTMLSelectElement>("filter-op").value;
+  const number = op !== "like" && /^-?\d+(\.\d+)?$/.test(text);
+  return [{ field, op, value: number ? Number(text) : text }];
+}
+
+async function search(): Promise<void> {
+  const question = byId<HTMLInputElement>("question").value.trim();
+  asked?.abort();
+  const url = new URL(location.href);
+  if (question) url.searchParams.set("q", question);
+  else url.searchParams.delete("q");
+  history.replaceState(null, "", url);
+  if (!question) {
+    showHits({ query: "", complete: true, took_ms: 0, stores: [], hits: [] });
+    return;
+  }
+  const chosen = chosenStores();
+  if (chosen?.length === 0) {
+    showEmpty("No store is chosen. Choose one under Filters.");
+    return;
+  }
+  asked = new AbortController();
+  byId("status").textContent = "Searching …";
+  try {
+    const body = { query: question, k: 20, stores: chosen, filter: filters(), explain: true };
+    const response = await ask("/v1/search", body, { signal: asked.signal });
+    const result = (await response.json()) as SearchResult;
+    noProblem();
+    showHits(result);
+  } catch (problem) {
+    if (!(problem instanceof DOMException)) byId("status").textContent = "";
+    showProblem(problem);
+  }
+}
+
+function showEmpty(text: string): void {
+  shown = [];
+  byId("hits").replaceChildren();
+  byId("status").textContent = "";
+  byId("no-hits").hidden = !text;
+  byId("no-hits").textContent = text;
+}
+
+function showHits(result: SearchResult): void {
+  if (!result.query) {
+    showEmpty(stores.length ? "" : "There is no store yet. nearlite index FILE makes a database searchable, then start the service with it.");
+    return;
+  }
+  if (!result.hits.length) {
+    showEmpty("Nothing was found. Try other words, fewer filters, or look under Stores whether everything is embedded.");
+  } else {
+    showEmpty("");
+    shown = result.hits;
+    byId("hits").replaceChildren(...shown.map((hit) => hitItem(hit, result.query)));
+  }
+  const records = result.stores.reduce((sum, store) => sum + (store.records ?? 0), 0);
+  const failed = result.stores.filter((store) => store.error).map((store) => store.store);
+  let text = `${result.hits.length} ${result.hits.length === 1 ? "hit" : "hits"} of ${records.toLocaleString("en")} records in ${result.took_ms.toFixed(1)} ms`;
+  if (failed.length) text += ` · not answered: ${failed.join(", ")}`;
+  else if (!result.complete && result.incomplete_reason) text += ` · ${result.incomplete_reason}`;
+  byId("status").textContent = text;
+}
+
+function soon(): void {
+  clearTimeout(timer);
+  timer = window.setTimeout(search, kDebounceMs);
+}
+
+// ---------------------------------------------------------------------------------------- drawer
+
+let openedFrom: Element | null = null;
+
+function definition(list: HTMLDListElement, name: string, value: string): void {
+  list.append(make("dt", "", name), make("dd", "", value));
+}
+
+function explain(hit: Hit, question: string): void {
+  openedFrom = document.activeElement;
+  byId("drawer-title").textContent = titleOf(hit);
+  const body = byId("drawer-body");
+  const about = make("dl");
+  definition(about, "Store", hit.store);
+  definition(about, "Key", keyText(hit.key));
+  definition(about, "Reason", hit.reason);
+  definition(about, "Confidence", hit.confidence === null ? "not calibrated: hits are ranked by score" : `${Math.round(hit.confidence * 100)} %`);
+  if (hit.stale) definition(about, "State", "the row has changed since it was embedded");
+  const chart = make("div");
+  const signals = Object.entries(hit.signals).filter((entry) => typeof entry[1] === "number");
+  const most = Math.max(1, ...signals.map(([, value]) => Math.abs(value)));
+  for (const [name, value] of signals) chart.append(bar(name, Math.abs(value) / most, value.toFixed(2)));
+  const fields = make("dl");
+  for (const [name, value] of Object.entries(hit.fields)) definition(fields, name, value === null ? "–" : String(value));
+  const alike = make("button", "", "Rows like this one");
+  alike.type = "button";
+  const list = make("ol");
+  alike.addEventListener("click", () => showSimilar(hit, question, list));
+  body.replaceChildren(about, make("h3", "", "What counted"), chart, make("h3", "", "Record"), marked(hit.snippet, question), fields, alike, list);
+  byId("drawer").hidden = false;
+  byId("drawer-title").focus();
+}
+
+async function showSimilar(hit: Hit, question: string, list: HTMLOListElement): Promise<void> {
+  try {
+    const path = `/v1/stores/${encodeURIComponent(hit.store)}/records/${encodeURIComponent(keyText(hit.key))}/similar?k=5`;
+    const found = (await (await ask(path)).json()) as { hits: Hit[] };
+    noProblem();
+    list.replaceChildren(...found.hits.map((other) => {
+      const item = make("li");
+      const whole: Hit = { ...other, reason: other.reason ?? "like the row before", signals: other.signals ?? { similarity: other.similarity ?? 0 }, confidence: other.confidence ?? null };
+      const open = make("button", "title", `${titleOf(whole)} (${other.score.toFixed(2)})`);
+      open.type = "button";
+      open.addEventListener("click", () => explain(whole, question));
+      item.append(open);
+      return item;
+    }));
+    if (!found.hits.length) list.replaceChildren(make("li", "", "There is no other row."));
+  } catch (problem) {
+    showProblem(problem);
+  }
+}
+
+function closeDrawer(): void {
+  byId("drawer").hidden = true;
+  if (openedFrom instanceof HTMLElement && openedFrom.isConnected) openedFrom.focus();
+  else byId("question").focus();
+}
+
+// ---------------------------------------------------------------------------------------- stores
+
+function segment(line: HTMLDivElement, name: string, count: number, rows: number): void {
+  const part = make("span", name);
+  part.style.width = `${rows ? (100 * count) / rows : 0}%`;
+  line.append(part);
+}
+
+function runsTable(runs: Run[]): HTMLDivElement {
+  const scroll = make("div", "scroll");
+  const table = make("table");
+  const head = make("tr");
+  head.append(make("th", "", "Last runs"), make("th", "number", "embedded"), make("th", "number", "removed"), make("th", "number", "time"));
+  table.append(head);
+  for (const run of runs.slice(0, 5)) {
+    const row = make("tr");
+    row.append(make("td", "", run.started_at.replace("T", " ").slice(0, 19)), make("td", "number", String(run.embedded)),
+               make("td", "number", String(run.removed)), make("td", "number", `${(run.wall_ms / 1000).toFixed(1)} s`));
+    table.append(row);
+  }
+  scroll.tabIndex = 0;
+  scroll.setAttribute("role", "region");
+  scroll.setAttribute("aria-label", "Last runs");
+  scroll.append(table);
+  return scroll;
+}
+
+function storeCard(store: Store): HTMLElement {
+  const card = make("article", "store");
+  const head = make("div", "row spread");
+  head.append(make("h3", "", store.store));
+  const refresh = make("button", "", "Refresh");
+  refresh.type = "button";
+  refresh.setAttribute("aria-label", `Refresh ${store.store}`);
+  refresh.addEventListener("click", () => startJob([store.store]));
+  head.append(refresh);
+  card.append(head);
+  if (store.error) {
+    card.append(make("p", "note bad", store.error.message));
+    return card;
+  }
+  const rows = store.rows ?? 0;
+  const fresh = store.fresh ?? 0;
+  const stale = (store.stale_text ?? 0) + (store.stale_model ?? 0);
+  const missing = store.missing ?? 0;
+  const line = make("div", "bar");
+  line.setAttribute("role", "img");
+  line.setAttribute("aria-label", `${fresh} of ${rows} rows fresh, ${stale} stale, ${missing} missing`);
+  segment(line, "fresh", fresh, rows);
+  segment(line, "stale", stale, rows);
+  segment(line, "missing", missing, rows);
+  card.append(line);
+  const rest = (store.blocked ?? 0) + (store.empty ?? 0) + (store.skipped ?? 0);
+  card.append(make("p", "quiet", `${fresh.toLocaleString("en")} of ${rows.toLocaleString("en")} rows fresh · ${stale} stale · ${missing} missing · ${rest} with nothing to embed · ${store.backend} · ${store.model?.split("/").pop()}`));
+  if (store.runs?.length) card.append(runsTable(store.runs));
+  else card.append(make("p", "quiet", "Never embedded by this service."));
+  return card;
+}
+
+function fillChoices(): void {
+  const choice = byId("store-choice");
+  const unchecked = new Set([...choice.querySelectorAll<HTMLInputElement>("input")].filter((box) => !box.checked).map((box) => box.value));
+  const legend = make("legend", "", "Stores");
+  choice.replaceChildren(legend, ...stores.map((store) => {
+    const label = make("label");
+    const box = make("input");
+    box.type = "checkbox";
+    box.value = store.store;
+    box.checked = !unchecked.has(store.store);
+    box.addEventListener("change", soon);
+    label.append(box, " " + store.store);
+    return label;
+  }));
+  const select = byId<HTMLSelectElement>("filter-field");
+  const before = select.value;
+  const names = [...new Set(stores.flatMap((store) => store.fields ?? []))];
+  const none = make("option", "", "none");
+  none.value = "";
+  select.replaceChildren(none, ...names.map((name) => make("option", "", name)));
+  select.value = names.includes(before) ? before : "";
+}
+
+async function loadStores(withRuns: boolean): Promise<void> {
+  try {
+    stores = ((await (await ask("/v1/stores")).json()) as { stores: Store[] }).stores;
+    if (withRuns) stores = await Promise.all(stores.map(async (store) => (await ask(`/v1/stores/${encodeURIComponent(store.store)}`)).json() as Promise<Store>));
+    noProblem();
+    fillChoices();
+    byId("stores").replaceChildren(...(stores.length ? stores.map(storeCard) : [make("p", "note", "There is no store yet. nearlite index FILE makes a database searchable, then start the service with it.")]));
+  } catch (problem) {
+    showProblem(problem);
+  }
+}
+
+// ------------------------------------------------------------------------------------------ jobs
+
+let job = "";
+
+async function startJob(names?: string[]): Promise<void> {
+  try {
+    const started = (await (await ask("/v1/backfill", names ? { stores: names } : {})).json()) as Job;
+    noProblem();
+    await watchJob(started.id);
+  } catch (problem) {
+    showProblem(problem);
+  }
+}
+
+function showJob(kind: string, data: Record<string, unknown>): void {
+  const text = byId("job-text");
+  const progress = byId<HTMLProgressElement>("job-progress");
+  if (kind === "store") {
+    text.textContent = `Refreshing ${data.store} …`;
+    progress.removeAttribute("value");
+  } else if (kind === "progress") {
+    const done = Number(data.done), total = Number(data.total);
+    text.textContent = `Refreshing ${data.store}: ${done.toLocaleString("en")} of ${total.toLocaleString("en")} rows looked at, ${data.embedded} embedded`;
+    if (total > 0) progress.value = done / total;
+  } else if (kind === "result") {
+    const problem = data.error as { message: string } | undefined;
+    text.textContent = problem ? `${data.store}: ${problem.message}` : `${data.store}: ${data.embedded} embedded, ${data.removed} removed`;
+    progress.value = 1;
+  } else if (kind === "end") {
+    text.textContent = `${text.textContent ?? ""} · ${data.status}`;
+    byId("job-stop").hidden = true;
+    progress.hidden = true;
+  }
+}
+
+/** Reads the events of a job as they come; EventSource cannot send a token. */
+async function watchJob(id: string): Promise<void> {
+  job = id;
+  byId("job").hidden = false;
+  byId("job-stop").hidden = false;
+  byId("job-progress").hidden = false;
+  byId("job-text").textContent = "Waiting for its turn …";
+  const response = await ask(`/v1/jobs/${id}/events`);
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let buffer = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    buffer += value;
+    let end = buffer.indexOf("\n\n");
+    for (; end >= 0; end = buffer.indexOf("\n\n")) {
+      const event = buffer.slice(0, end);
+      buffer = buffer.slice(end + 2);
+      const kind = /^event: (.*)$/m.exec(event)?.[1] ?? "";
+      showJob(kind, JSON.parse(/^data: (.*)$/m.exec(event)?.[1] ?? "{}"));
+    }
+  }
+  await loadStores(true);
+}
+
+// -------------------------------------------------------------------------------------- the page
+
+function show(view: "search" | "stores"): void {
+  for (const name of ["search", "stores"]) {
+    byId(`${name}-view`).hidden = name !== view;
+    byId(`show-${name}`).setAttribute("aria-pressed", String(name === view));
+  }
+  if (view === "stores") loadStores(true);
+  else byId("question").focus();
+}
+
+function moveTo(step: number): void {
+  const titles = [...document.querySelectorAll<HTMLElement>("#hits .title")];
+  const now = titles.indexOf(document.activeElement as HTMLElement);
+  const next = now + step;
+  if (next < 0) byId("question").focus();
+  else titles[Math.min(next, titles.length - 1)]?.focus();
+}
+
+function onKey(event: KeyboardEvent): void {
+  const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+  if (event.key === "/" && !typing) {
+    event.preventDefault();
+    show("search");
+  } else if (event.key === "Escape" && !byId("drawer").hidden) {
+    closeDrawer();
+  } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && (!typing || event.target === byId("question")) && !byId("search-view").hidden && byId("drawer").hidden) {
+    event.preventDefault();
+    moveTo(event.key === "ArrowDown" ? 1 : -1);
+  }
+}
+
+function switchTheme(): void {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("nearlite-theme", root.dataset.theme);
+}
+
+function begin(): void {
+  const theme = localStorage.getItem("nearlite-theme");
+  if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
+  byId("theme").addEventListener("click", switchTheme);
+  byId("show-search").addEventListener("click", () => show("search"));
+  byId("show-stores").addEventListener("click", () => show("stores"));
+  byId("drawer-close").addEventListener("click", closeDrawer);
+  byId("refresh-all").addEventListener("click", () => startJob());
+  byId("job-stop").addEventListener("click", () => ask(`/v1/jobs/${job}`, undefined, { method: "DELETE" }).catch(showProblem));
+  byId("question").addEventListener("input", soon);
+  for (const id of ["filter-field", "filter-op", "filter-value"]) byId(id).addEventListener("input", soon);
+  byId("search-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearTimeout(timer);
+    search().then(() => undefined);
+  });
+  byId("token-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    token = byId<HTMLInputElement>("token").value.trim();
+    byId<HTMLInputElement>("token").value = "";
+    await loadStores(false);
+    search();
+  });
+  document.addEventListener("keydown", onKey);
+  const question = new URL(location.href).searchParams.get("q");
+  if (question) byId<HTMLInputElement>("question").value = question;
+  byId("question").focus();
+  loadStores(false).then(search);
+}
+
+begin();
