@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kMaxBatch = 10'000;
 constexpr std::size_t kMaxListed = 1000;
+constexpr std::size_t kMaxReasons = 100;
 constexpr std::size_t kOrphansPerTransaction = 1000;
 constexpr std::size_t kFindsToJudge = 20;
 constexpr double kSlowFindMs = 1;
@@ -91,6 +92,7 @@ BackfillResult Backfill::run() {
   report();  // adds the embedder's tokens itself
   result_.tokens += embedder_.num_tokens();
   result_.truncated = embedder_.num_truncated();
+  result_.encode_ms = embedder_.encode_ms();
   result_.wall_ms = watch_.elapsed_ms();
   return std::move(result_);
 }
@@ -131,6 +133,10 @@ void Backfill::walk() {
 
 void Backfill::look_at(SourceRecord& source) {
   seen_.push_back(hash_of_key(source.key.table, source.key.json));
+  if (decisions_.erased(source.key)) {
+    count_blocked("erased");
+    return;
+  }
   PendingRecord record;
   record.content = content_of(db_, source.record);
   record.last_updated = last_updated_of(source.record);
@@ -156,7 +162,7 @@ void Backfill::take(PendingRecord record) {
     if (!record.retried) count_skip(record.key, content.reason, true);
   } else if (!work) {
     if (stored->state == RecordState::kBlocked) {
-      ++result_.blocked;
+      count_blocked(stored->reason);
     } else if (stored->state == RecordState::kSkipped) {
       count_skip(record.key, stored->reason, true);
     } else {
@@ -347,12 +353,15 @@ void Backfill::write_one(Sidecar& sidecar, PendingRecord& record) {
       if (record.from_original) ++result_.imported_vectors;
       break;
     case RecordState::kBlocked:
-      ++result_.blocked;
+      count_blocked(record.reason);
+      ++result_.refused;
       break;
     case RecordState::kSkipped:
       if (record.content.kind == Content::Kind::kText) count_skip(record.key, record.reason, true);
+      ++result_.refused;
       break;
     case RecordState::kEmpty:
+      ++result_.refused;
       break;
   }
 }
@@ -372,7 +381,7 @@ const Backfill::Model& Backfill::stored_model(Sidecar& sidecar, const Content& c
 void Backfill::price_pending() {
   for (PendingRecord& record : pending_) {
     embedder_.govern(record);
-    if (record.state == RecordState::kBlocked) ++result_.blocked;
+    if (record.state == RecordState::kBlocked) count_blocked(record.reason);
     if (record.state != RecordState::kEmbedded) continue;
     priced_ += embedder_.cost_of(record);
     priced_sample_.add(record);
@@ -395,8 +404,37 @@ void Backfill::finish_pricing() {
 
 void Backfill::count_skip(const RecordKey& key, const std::string& reason, bool permanent) {
   ++result_.skipped;
+  count_reason(reason);
   if (result_.skipped_records.size() < kMaxListed)
     result_.skipped_records.push_back({key, reason, permanent});
+}
+
+void Backfill::count_blocked(const std::string& reason) {
+  ++result_.blocked;
+  // "eval-use at 4-9, mail-address at 12-20": the rules, without the places
+  std::string rules;
+  for (std::size_t at = 0; at < reason.size();) {
+    const std::size_t end = std::min(reason.find(", ", at), reason.size());
+    const std::string rule = reason.substr(at, std::min(reason.find(" at ", at), end) - at);
+    if (rules.find(rule) == std::string::npos) rules += (rules.empty() ? "" : ", ") + rule;
+    at = end + 2;
+  }
+  count_reason("blocked: " + rules);
+}
+
+/// Reasons that differ in numbers only are one.
+void Backfill::count_reason(const std::string& reason) {
+  std::string kind;
+  bool in_number = false;
+  for (const char c : reason) {
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit) kind += c;
+    if (digit && !in_number) kind += 'N';
+    in_number = digit;
+  }
+  auto& reasons = result_.skipped_by_reason;
+  if (reasons.size() >= kMaxReasons && !reasons.contains(kind)) kind = "other";
+  ++reasons[kind];
 }
 
 void Backfill::remove_orphans() {

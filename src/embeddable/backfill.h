@@ -56,6 +56,8 @@ class Backfill {
   void write_one(Sidecar& sidecar, PendingRecord& record);
   void price_pending();
   void finish_pricing();
+  void count_blocked(const std::string& reason);
+  void count_reason(const std::string& reason);
   void count_skip(const RecordKey& key, const std::string& reason, bool permanent);
   void remove_orphans();
   void finish(const std::string& source_state);

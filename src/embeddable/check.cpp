@@ -2,19 +2,70 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
+#include "nearlite/base/files.h"
 
 namespace nearlite {
 namespace {
 
+/// Whether every vector belongs to a model that is known, and the segment to the one in use.
+void check_models(Sidecar& sidecar, const std::string& store, std::vector<CheckFinding>& findings) {
+  const std::string file = sidecar.file().string();
+  if (const std::size_t lost = sidecar.num_without_model(store); lost > 0) {
+    findings.push_back({"model-unknown", file,
+                        std::to_string(lost) +
+                            " embedded records name a model that the sidecar does not know; the "
+                            "next backfill embeds them again",
+                        false});
+  }
+  const auto active = sidecar.fact(store, "model");
+  if (!active) return;
+  const auto models = sidecar.models(store);
+  const auto model = std::ranges::find_if(
+      models, [&](const ModelGeneration& known) { return std::to_string(known.id) == *active; });
+  if (model == models.end()) {
+    findings.push_back({"model-unknown", file,
+                        "the model in use (" + *active + ") is not one the sidecar knows", false});
+    return;
+  }
+  const auto segment = sidecar.derived_file(store, "segment");
+  if (segment && segment->model_identity != model->identity) {
+    findings.push_back({"segment-model", segment->file,
+                        "the segment " + segment->file +
+                            " holds vectors of another model than the "
+                            "one in use (" +
+                            model->name + ")",
+                        false});
+  }
+}
+
+/// Files in the folder of segments that nobody knows of.
+std::vector<CheckFinding> foreign_files(Sidecar& sidecar, const EngineSettings& settings) {
+  std::set<std::string> known = {"lock"};
+  for (const DerivedFile& file : sidecar.derived_files()) known.insert(file.file);
+  std::filesystem::path folder = settings.sidecar;
+  folder.replace_extension(".vec");
+  std::vector<CheckFinding> findings;
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
+    if (known.contains(entry.path().filename().string())) continue;
+    findings.push_back({"foreign-file", entry.path().string(),
+                        entry.path().string() + " is none of the files of this store", false});
+  }
+  return findings;
+}
+
 /// The truth: SQLite's own check, the links between its tables, and the checksum of every vector.
 std::vector<CheckFinding> check_sidecar(Sidecar& sidecar, const std::string& store,
-                                        std::vector<std::int64_t>& damaged) {
+                                        CheckDepth depth, std::vector<std::int64_t>& damaged) {
   std::vector<CheckFinding> findings;
   const std::string file = sidecar.file().string();
-  if (const std::string verdict = sidecar.quick_check(); verdict != "ok") {
+  if (const std::string verdict =
+          depth == CheckDepth::kFull ? sidecar.integrity_check() : sidecar.quick_check();
+      verdict != "ok") {
     findings.push_back({"sidecar-damaged", file, "SQLite says: " + verdict, false});
   }
   if (const std::size_t broken = sidecar.num_broken_links(); broken > 0) {
@@ -22,6 +73,7 @@ std::vector<CheckFinding> check_sidecar(Sidecar& sidecar, const std::string& sto
         {"sidecar-links", file,
          std::to_string(broken) + " records without vectors or vectors without records", false});
   }
+  check_models(sidecar, store, findings);
   std::map<std::string, int> identities;
   for (const ModelGeneration& model : sidecar.models(store)) ++identities[model.identity];
   for (const auto& [identity, count] : identities) {
@@ -42,16 +94,27 @@ std::vector<CheckFinding> check_sidecar(Sidecar& sidecar, const std::string& sto
 
 }  // namespace
 
-std::vector<CheckFinding> EmbeddableDBMixin::check(bool repair) {
+std::vector<CheckFinding> EmbeddableDBMixin::check(bool repair, CheckDepth depth) {
   std::vector<CheckFinding> findings;
   VectorEngine& vectors = engine();
   std::vector<std::int64_t> damaged;
   try {
-    vectors.read(
-        [&](Sidecar& sidecar) { findings = check_sidecar(sidecar, options_.store_name, damaged); });
+    vectors.read([&](Sidecar& sidecar) {
+      findings = check_sidecar(sidecar, options_.store_name, depth, damaged);
+      for (CheckFinding& finding : foreign_files(sidecar, vectors.settings()))
+        findings.push_back(std::move(finding));
+    });
   } catch (const CorruptData& error) {
     // Nothing can be rebuilt from what cannot be read.
     return {{"sidecar-damaged", sidecar_path().string(), error.what(), false}};
+  }
+  if (depth == CheckDepth::kFull) {
+    if (const std::size_t orphans = freshness().orphan; orphans > 0) {
+      findings.push_back({"orphan-keys", sidecar_path().string(),
+                          std::to_string(orphans) +
+                              " records have no row any more; the next backfill removes them",
+                          false});
+    }
   }
   const auto derived = vectors.verify_derived();
   for (const auto& damage : derived)
@@ -68,7 +131,8 @@ std::vector<CheckFinding> EmbeddableDBMixin::check(bool repair) {
         derived, [&](const auto& damage) { return damage.code == finding.code; });
     const bool still =
         std::ranges::any_of(left, [&](const auto& damage) { return damage.code == finding.code; });
-    finding.repaired = is_derived && !still;
+    const bool was_foreign = finding.code == "foreign-file" && !stamp_of(finding.file);
+    finding.repaired = (is_derived && !still) || was_foreign || finding.code == "segment-model";
   }
   return findings;
 }

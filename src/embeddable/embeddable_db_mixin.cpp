@@ -117,6 +117,11 @@ bool EmbeddableDBMixin::add_embedding(const RecordKey& record_id, const Record& 
     before = sidecar.find_record(key);
     decisions = RecordDecisions::of(sidecar, options_.store_name);
   });
+  if (decisions.erased(record_id)) {
+    if (skipped_reason != nullptr)
+      *skipped_reason = "it was erased and is never to be embedded again";
+    return false;
+  }
   PendingRecord pending;
   pending.key = record_id;
   pending.kind = kind;
@@ -145,6 +150,7 @@ bool EmbeddableDBMixin::add_embedding(const RecordKey& record_id, const Record& 
     model.identity = info.identity;
     model.dim = info.dim;
   }
+  const Stopwatch storing;
   engine().write([&](Sidecar& sidecar) {
     // The fence: somebody wrote this record while the text was encoded, and the row says that
     // theirs is the newer text.
@@ -165,6 +171,12 @@ bool EmbeddableDBMixin::add_embedding(const RecordKey& record_id, const Record& 
     sidecar.put_record(
         record_write(pending, options_.store_name, model.id, model.dim, embedder.rules_version()));
   });
+  if (options_.figures) {
+    options_.figures({options_.store_name, record_id, embedder.num_tokens(),
+                      pending.passages.size(), embedder.num_truncated(), embedder.encode_ms(),
+                      storing.elapsed_ms(),
+                      pending.state == RecordState::kEmbedded ? "" : pending.reason});
+  }
   if (pending.state == RecordState::kEmbedded) return true;
   if (skipped_reason != nullptr) *skipped_reason = pending.reason;
   return false;
@@ -190,10 +202,13 @@ std::optional<std::vector<float>> EmbeddableDBMixin::get_vector(const RecordKey&
 bool EmbeddableDBMixin::needs_refresh(const RecordKey& record_id, const Record* record) const {
   std::optional<StoredRecord> stored;
   std::vector<ModelGeneration> models;
+  bool erased = false;
   engine().read([&](Sidecar& sidecar) {
+    erased = RecordDecisions::of(sidecar, options_.store_name).erased(record_id);
     stored = sidecar.find_record({options_.store_name, record_id.table, record_id.json});
     models = sidecar.models(options_.store_name);
   });
+  if (erased) return false;
   if (!stored || stored->damaged) return true;
   if (record != nullptr && content_of(*this, *record).hash != stored->text_hash) return true;
   if (stored->state == RecordState::kEmpty || stored->state == RecordState::kSkipped) return false;

@@ -5,6 +5,7 @@
 #include <future>
 
 #include "nearlite/base/checksum.h"
+#include "nearlite/base/clock.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
 #include "nearlite/governance/rule_gate.h"
@@ -109,7 +110,9 @@ void Embedder::encode_all(std::span<PendingRecord*> records) {
       texts.push_back(part_of(embedded_text(*record), passage));
   }
   if (texts.empty()) return;
+  const Stopwatch encoding;
   const EncodedBatch batch = encode(texts);
+  encode_ms_ += encoding.elapsed_ms();
   auto next = batch.vectors.begin();
   for (PendingRecord* record : records) {
     const auto count = static_cast<std::ptrdiff_t>(record->passages.size() * batch.dim);

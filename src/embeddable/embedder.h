@@ -59,6 +59,7 @@ class Embedder {
   const std::string& rules_version() const noexcept { return rules_version_; }
   std::size_t num_tokens() const noexcept { return num_tokens_; }
   std::size_t num_truncated() const noexcept { return num_truncated_; }
+  double encode_ms() const noexcept { return encode_ms_; }
 
  private:
   void encode_all(std::span<PendingRecord*> records);
@@ -69,6 +70,7 @@ class Embedder {
   std::size_t threads_;
   std::size_t num_tokens_ = 0;
   std::size_t num_truncated_ = 0;
+  double encode_ms_ = 0;
 };
 
 /// The row of the sidecar for an embedded, skipped, empty or blocked record. Borrows from `record`.

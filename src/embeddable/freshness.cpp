@@ -100,6 +100,11 @@ Freshness EmbeddableDBMixin::freshness() const {
   while (cursor.next(source)) {
     ++freshness.rows;
     seen.insert(hash_of_key(source.key.table, source.key.json));
+    if (decisions.erased(source.key)) {
+      ++freshness.blocked;
+      ++freshness.erased;
+      continue;
+    }
     const Content content = content_of(*this, source.record);
     std::optional<StoredRecord> stored;
     vectors.read([&](Sidecar& sidecar) {

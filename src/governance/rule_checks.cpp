@@ -276,12 +276,16 @@ bool is_quoted(std::string_view text, TextSpan match) {
 /// The value that something called a password was set to.
 std::optional<TextSpan> check_password(std::string_view text, TextSpan match) {
   const std::string_view value = without_end_marks(part_of(text, match));
-  if (value.size() < 6 || is_placeholder(value) || value.starts_with("//")) return std::nullopt;
+  if (value.size() < 6 || is_placeholder(value) || value.starts_with("//") ||
+      value.starts_with(":")) {
+    return std::nullopt;  // Data::Password::Strength
+  }
   const Classes classes = classes_of(value);
   const bool quoted = is_quoted(text, match);
   const bool only_lower = classes.lower == value.size();
   const bool capitalized = classes.lower + 1 == value.size() && is_upper(value[0]);
-  if (!quoted && is_identifier_path(value)) return std::nullopt;
+  const bool element = value.find('[') != std::string_view::npos;  // auth[2]
+  if (!quoted && (element || is_identifier_path(value))) return std::nullopt;
   // "password: enter the one you were given": an ordinary word in a sentence
   const char assigned =
       text.substr(0, match.start).find_last_not_of(" \t\"'`") == std::string_view::npos
@@ -371,9 +375,9 @@ bool in_wrapped_block(std::string_view text, TextSpan match) {
   return is_run(below.substr(0, below.find('\n')));
 }
 
-/// Letters in runs of at least four of one case: words, joined without blanks.
+/// Letters in runs of at least five of one case: words, joined without blanks.
 std::size_t letters_in_words(std::string_view text) {
-  constexpr std::size_t kWord = 4;
+  constexpr std::size_t kWord = 5;
   std::size_t letters = 0;
   for (std::size_t start = 0; start < text.size();) {
     std::size_t end = start;
@@ -431,7 +435,7 @@ std::optional<TextSpan> check_entropy(std::string_view text, TextSpan match) {
   // Words joined by capitals, dashes or underscores change class seldom; chance does so at every
   // second character.
   if (classes.changes * 100 < (core - 1) * 38) return std::nullopt;
-  if (classes.others * 5 > core || letters_in_words(run) * 5 > core * 2) return std::nullopt;
+  if (classes.others * 5 > core || letters_in_words(run) * 10 > core * 3) return std::nullopt;
   if (shannon_entropy(run) < 3.9) return std::nullopt;
   return in_wrapped_block(text, match) ? std::nullopt : std::optional(match);
 }

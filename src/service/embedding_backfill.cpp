@@ -35,6 +35,10 @@ void MetricsFileSink::record(const std::filesystem::path& metrics_file,
   run.passages = whole(result.passages);
   run.wall_ms = result.wall_ms;
   run.store_ms = result.store_ms;
+  run.encode_ms = result.encode_ms;
+  run.refused = whole(result.refused);
+  for (const auto& [reason, count] : result.skipped_by_reason)
+    run.skipped_by_reason.emplace(reason, whole(count));
   MetricsDb::open(metrics_file).log_run(run);
 }
 

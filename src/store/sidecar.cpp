@@ -160,6 +160,11 @@ std::string Sidecar::quick_check() {
   return statement->step() ? std::string(statement->text(0)) : "no answer";
 }
 
+std::string Sidecar::integrity_check() {
+  Prepared statement = state_->sql("PRAGMA integrity_check(1)");
+  return statement->step() ? std::string(statement->text(0)) : "no answer";
+}
+
 std::uint64_t Sidecar::size_bytes() const {
   std::filesystem::path wal = state_->file;
   wal += "-wal";

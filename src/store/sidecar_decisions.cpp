@@ -34,4 +34,9 @@ std::vector<ReleasedRecord> Sidecar::released(std::string_view store) {
   return records;
 }
 
+void Sidecar::forget_release(const SourceKey& key) {
+  state_->sql("DELETE FROM released WHERE store = ?1 AND source_table = ?2 AND record_key = ?3")
+      ->run(key.store, key.table, key.key);
+}
+
 }  // namespace nearlite

@@ -233,6 +233,16 @@ std::size_t Sidecar::num_broken_links() {
   return static_cast<std::size_t>(row->int64(0));
 }
 
+std::size_t Sidecar::num_without_model(std::string_view store) {
+  Prepared row = state_->sql(
+      "SELECT count(*) FROM record WHERE store = ?1 AND state = 'embedded' AND NOT EXISTS (SELECT "
+      "1 "
+      "FROM model WHERE model.id = record.model AND model.store = record.store)");
+  row->bind(1, store);
+  row->step();
+  return static_cast<std::size_t>(row->int64(0));
+}
+
 std::vector<std::int64_t> Sidecar::put_record(const RecordWrite& record) {
   check_passages(record);
   remove_rows(record.key);

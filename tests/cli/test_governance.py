@@ -1,6 +1,8 @@
 """governance: what is kept out of the vectors, and what the program says about it."""
 
 import json
+import random
+import string
 import unittest
 
 from program import NOTES, ProgramTest
@@ -57,6 +59,35 @@ class Governance(ProgramTest):
         self.assertEqual(self.succeed("backfill", "--db", "notes", "--json").json[0]["blocked"], 2)
         self.fail_with(3, "governance", "release", "--db", "notes", "99")
         self.fail_with(2, "governance", "release", "--db", "notes", "1")
+
+    def test_of_a_thousand_secrets_no_byte_is_stored_or_logged(self):
+        choose = random.Random(11)
+        hexes, letters = "0123456789abcdef", string.ascii_letters + string.digits
+        of = lambda alphabet, count: "".join(choose.choice(alphabet) for _ in range(count))
+        forms = [lambda: "AKI" + "A" + of(string.ascii_uppercase + string.digits, 16), lambda: "gh" + "p_" + of(letters, 36),
+                 lambda: "sk_" + "live_" + of(letters, 24), lambda: "xo" + "xb-" + of(string.digits, 12) + "-" + of(letters, 24),
+                 lambda: "np" + "m_" + of(letters, 36), lambda: "do" + "p_v1_" + of(hexes, 64), lambda: "AI" + "za" + of(letters, 35),
+                 lambda: "SG." + of(letters, 22) + "." + of(letters, 43), lambda: "gl" + "pat-" + of(letters, 20),
+                 lambda: f"{of(string.ascii_lowercase, 12)}@{of(string.ascii_lowercase, 9)}.example"]
+        secrets = [forms[i % len(forms)]() for i in range(1000)]
+        rows = [(f"Note {i}", f"the value {secret} was used on day {i}") for i, secret in enumerate(secrets)]
+        self.make_store(rows, "--governance", "full", "--backend", "annoy")
+        words = []
+        for command in [("backfill", "--db", "notes", "--json", "--log-level", "debug"),
+                        ("search", "--db", "notes", "which value", "-k", "50", "--json", "--fields", "title", "--log-level", "debug"),
+                        ("governance", "scan", "--db", "notes", "--json"), ("stats", "--db", "notes", "--json"), ("status", "--json")]:
+            result = self.succeed(*command)
+            if command[0] == "search":  # its fields are those of the user's own rows; the snippets are ours
+                self.assertEqual(len(result.json["hits"]), 50)
+                result.out = "\n".join(hit["snippet"] for hit in result.json["hits"])
+            words.append(result.out + result.err)
+        self.assertEqual(json.loads(words[0].splitlines()[0])[0]["embedded"], 1000)
+        files = [file for file in self.folder.rglob("*") if file.is_file() and file.name != "app.db"]
+        self.assertTrue({".index", ".json", ".sqlite", ".vecs", ".db"} <= {file.suffix for file in files}, files)
+        data = b"\0".join(file.read_bytes() for file in files) + "\0".join(words).encode()
+        found = [secret for secret in secrets if secret.encode() in data]
+        self.assertEqual(found, [])
+        self.assertIn(b"[REDACTED] was used on day 17", data)
 
     def test_other_rules_make_only_the_affected_rows_stale(self):
         self.make_store(NOTES)

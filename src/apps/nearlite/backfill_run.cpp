@@ -132,7 +132,9 @@ Json json_of(const StoreBackfill& store) {
                {"passages", result.passages},
                {"longer", result.longer},
                {"wall_ms", result.wall_ms},
+               {"encode_ms", result.encode_ms},
                {"store_ms", result.store_ms},
+               {"skipped_by_reason", result.skipped_by_reason},
                {"stopped", result.stopped}});
   if (result.estimated_ms) {
     json["estimated_ms"] = *result.estimated_ms;

@@ -244,6 +244,7 @@ Action read_command_line(int argc, char** argv, Context& context) {
   add_governance_command(app, context, action);
   add_serve_command(app, context, action);
   add_mcp_command(app, context, action);
+  add_erase_command(app, context, action);
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
   if (!arguments.empty() && arguments.front() == "help") {  // "help search" = "search --help"

@@ -57,5 +57,6 @@ void add_model_command(CLI::App& app, Context& context, Action& action);
 void add_governance_command(CLI::App& app, Context& context, Action& action);
 void add_mcp_command(CLI::App& app, Context& context, Action& action);
 void add_serve_command(CLI::App& app, Context& context, Action& action);
+void add_erase_command(CLI::App& app, Context& context, Action& action);
 
 }  // namespace nearlite::cli

@@ -511,6 +511,9 @@ void add_code(std::vector<LabelledCase>& cases) {
         "glpattern-matching-engine-documentation",
         "SG.3 region",
         "eyJust kidding",
+        "Text::Password::Pronounceable",
+        "password = auth[2]",
+        "the XFree86-VidModeExtension extension",
         "sl.slice(0, 10)",
         "key-value-store-with-snapshots",
         "pat12345678901234.json"}) {

@@ -11,6 +11,8 @@ namespace {
 struct CheckArguments {
   StoreArguments stores;
   bool repair = false;
+  bool erased = false;
+  bool full = false;
 };
 
 struct StoreFinding {
@@ -27,12 +29,21 @@ Json json_of(const StoreFinding& found) {
 }
 
 int check(Context& context, const CheckArguments& arguments) {
+  if (arguments.erased && arguments.repair) {
+    throw InvalidArgument("--erased and --repair exclude each other",
+                          "nearlite erase with the same key finishes an erasure");
+  }
   const auto selected = select_stores(context, arguments.stores, store_settings(context));
   std::vector<StoreFinding> findings;
   int exit_code = 0;
   for (const SelectedStore& store : selected) {
     try {
-      for (CheckFinding& finding : store.open()->check(arguments.repair)) {
+      const auto opened = store.open();
+      auto found = arguments.erased
+                       ? opened->check_erased({store.registry->metrics_path(store.entry)})
+                       : opened->check(arguments.repair,
+                                       arguments.full ? CheckDepth::kFull : CheckDepth::kFast);
+      for (CheckFinding& finding : found) {
         findings.push_back({store.entry.name, std::move(finding)});
       }
     } catch (const Error&) {
@@ -66,8 +77,9 @@ int check(Context& context, const CheckArguments& arguments) {
     context.out.flush();
     if (ok)
       context.note(std::to_string(selected.size()) + (selected.size() == 1 ? " store" : " stores") +
-                   " checked: sound");
-    if (!ok && !arguments.repair) context.note("nearlite check --repair rebuilds what is derived");
+                   (arguments.erased ? " searched: nothing erased is left" : " checked: sound"));
+    if (!ok && !arguments.repair && !arguments.erased)
+      context.note("nearlite check --repair rebuilds what is derived");
   }
   if (exit_code != 0) return exit_code;
   return ok ? 0 : 3;
@@ -83,6 +95,10 @@ void add_check_command(CLI::App& app, Context& context, Action& action) {
   add_store_arguments(command, arguments->stores);
   command.add_flag("--repair", arguments->repair,
                    "Rebuild what is derived; truth is never touched");
+  command.add_flag("--full", arguments->full,
+                   "Also every page of the sidecar, and its keys against the rows");
+  command.add_flag("--erased", arguments->erased,
+                   "Search all bytes of all files for what was erased");
   command.callback([arguments, &context, &action] {
     action = [arguments, &context] { return check(context, *arguments); };
   });

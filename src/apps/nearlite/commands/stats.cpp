@@ -26,12 +26,22 @@ void add_to(BackfillRun& sum, const BackfillRun& run) {
   sum.passages += run.passages;
   sum.wall_ms += run.wall_ms;
   sum.store_ms += run.store_ms;
+  sum.encode_ms += run.encode_ms;
+  for (const auto& [reason, count] : run.skipped_by_reason) sum.skipped_by_reason[reason] += count;
 }
 
 Json figures_of(const BackfillRun& run) {
-  return {{"embedded", run.embedded}, {"skipped", run.skipped}, {"removed", run.removed},
-          {"blocked", run.blocked},   {"tokens", run.tokens},   {"truncated", run.truncated},
-          {"passages", run.passages}, {"wall_ms", run.wall_ms}, {"store_ms", run.store_ms}};
+  return {{"embedded", run.embedded},
+          {"skipped", run.skipped},
+          {"removed", run.removed},
+          {"blocked", run.blocked},
+          {"tokens", run.tokens},
+          {"truncated", run.truncated},
+          {"passages", run.passages},
+          {"wall_ms", run.wall_ms},
+          {"encode_ms", run.encode_ms},
+          {"store_ms", run.store_ms},
+          {"skipped_by_reason", run.skipped_by_reason}};
 }
 
 Json json_of(const BackfillRun& run) {
@@ -57,6 +67,7 @@ std::vector<std::string> cells_of(const BackfillRun& run, const std::string& nam
       count(run.tokens),
       run.wall_ms > 0 ? short_number(static_cast<double>(run.tokens) / run.wall_ms * 1000) : "-",
       duration_text(run.wall_ms),
+      duration_text(run.encode_ms),
       duration_text(run.store_ms)};
 }
 
@@ -66,7 +77,8 @@ std::string table_of(const std::vector<BackfillRun>& runs,
   TextTable table;
   table.column("STORE");
   table.column("RUN");
-  for (const char* title : {"EMBEDDED", "SKIPPED", "REMOVED", "TOKENS", "TOK/S", "WALL", "STORE"}) {
+  for (const char* title :
+       {"EMBEDDED", "SKIPPED", "REMOVED", "TOKENS", "TOK/S", "WALL", "ENCODE", "STORE"}) {
     table.column(title, Align::kRight);
   }
   for (const BackfillRun& run : runs) {

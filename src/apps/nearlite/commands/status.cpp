@@ -30,6 +30,7 @@ Json json_of(const StoreStatus& status) {
        {"stale_model", f.stale_model},
        {"missing", f.missing},
        {"blocked", f.blocked},
+       {"erased", f.erased},
        {"empty", f.empty},
        {"skipped", f.skipped},
        {"orphan", f.orphan},

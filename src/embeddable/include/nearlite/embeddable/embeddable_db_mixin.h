@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,6 +15,7 @@
 
 #include "nearlite/base/clock.h"
 #include "nearlite/embeddable/cost.h"
+#include "nearlite/embeddable/erasure.h"
 #include "nearlite/embeddable/freshness.h"
 #include "nearlite/embeddable/record.h"
 #include "nearlite/encoder/text_encoder.h"
@@ -23,6 +25,18 @@
 namespace nearlite {
 
 class VectorEngine;
+
+/// What embedding one record has cost, for statistics.
+struct EmbeddingFigures {
+  std::string store{};
+  RecordKey key{};
+  std::size_t tokens = 0;  // read by the model, special ones included, of all passages
+  std::size_t passages = 0;
+  std::size_t truncated = 0;
+  double encode_ms = 0;
+  double store_ms = 0;
+  std::string skipped_reason{};  // empty: it was embedded
+};
 
 struct EmbeddableOptions {
   // The seed's five.
@@ -37,6 +51,7 @@ struct EmbeddableOptions {
   std::shared_ptr<const TextEncoder> encoder{};  // default: lazy_encoder(model_name)
   std::shared_ptr<const Gate> gate{};            // default: the built-in rules, secrets only
   const Clock* clock = nullptr;                  // default: system_clock(); must outlive the object
+  std::function<void(const EmbeddingFigures&)> figures{};  // told of each add_embedding()
   std::string text_template{};  // names how text() is made; a change makes vectors stale (model)
 };
 
@@ -115,10 +130,16 @@ struct BackfillResult {
   std::size_t imported_vectors = 0;   // of `embedded`: vectors taken from that file
   std::vector<std::string> notes{};   // what the user should know of the run
   double wall_ms = 0;
-  double store_ms = 0;  // of wall_ms, in the sidecar and index files
+  double encode_ms = 0;  // of wall_ms, in the encoder
+  double store_ms = 0;   // of wall_ms, in the sidecar and index files
   bool stopped = false;
+  std::size_t refused = 0;  // records that this run was the first to skip or block
+  // Of `skipped` and `blocked`: how many for which reason. Numbers in a reason are written N.
+  std::map<std::string, std::size_t> skipped_by_reason{};
   std::vector<SkippedRecord> skipped_records{};  // at most 1,000; `skipped` has the whole number
 };
+
+enum class CheckDepth { kFast, kFull };
 
 /// One disagreement between sidecar, segments, index, JSON and source.
 struct CheckFinding {
@@ -200,9 +221,20 @@ class EmbeddableDBMixin {
   /// long as its text stays as it is. Throws NotFound if there is no such record, InvalidArgument
   /// if it is not in quarantine.
   void release_from_quarantine(const RecordKey& record_id);
-  /// Verifies sidecar, segments, index, JSON and source keys against each other; `repair` rebuilds
-  /// what is derived.
-  std::vector<CheckFinding> check(bool repair);
+  /// Deletes all that is kept of records, looks for their bytes in every file of the store
+  /// afterwards, and puts the keys on the do-not-embed list: backfills pass them over. The rows
+  /// themselves are not touched. Throws NotFound for a key that has no row and no record,
+  /// Unavailable if a backfill holds the store, or while a reader keeps older bytes from going (the
+  /// records are deleted then; run it again).
+  EraseResult erase(std::span<const RecordKey> keys, const EraseOptions& options);
+  /// Takes a key off the do-not-embed list. False if it is not on it.
+  bool forget_erasure(const RecordKey& record_id);
+  /// Searches every file of the store, and `also`, for what was ever erased from it.
+  std::vector<CheckFinding> check_erased(const std::vector<std::filesystem::path>& also) const;
+  /// Verifies sidecar, segments, index and JSON against each other (docs/guides/check.md has the
+  /// codes); kFull also every page of the sidecar, and its keys against the rows. `repair` rebuilds
+  /// what is derived and has damaged vectors embedded again; truth is never touched.
+  std::vector<CheckFinding> check(bool repair, CheckDepth depth = CheckDepth::kFast);
   /// Whether the source was written to since the last backfill (cheap: file change counter or data
   /// version).
   bool source_changed_since_backfill() const;

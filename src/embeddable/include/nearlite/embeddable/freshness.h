@@ -15,7 +15,8 @@ struct Freshness {
   std::size_t stale_text = 0;   // the text is not the one that was embedded
   std::size_t stale_model = 0;  // other model, template, embedding version or decision of the rules
   std::size_t missing = 0;      // never embedded
-  std::size_t blocked = 0;      // refused by governance
+  std::size_t blocked = 0;      // refused by governance, or erased
+  std::size_t erased = 0;       // of blocked: on the do-not-embed list
   std::size_t empty = 0;        // NULL or blank text
   std::size_t skipped = 0;      // BLOB, invalid UTF-8: can never be embedded
   std::size_t orphan = 0;       // vectors whose row is gone

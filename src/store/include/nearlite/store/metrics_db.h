@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,6 +39,9 @@ struct BackfillRun {
   std::int64_t passages = 0;
   double wall_ms = 0;
   double store_ms = 0;
+  double encode_ms = 0;
+  std::int64_t refused = 0;  // skipped or blocked by this run first: as many rows of zeros
+  std::map<std::string, std::int64_t> skipped_by_reason{};
 };
 
 /// metrics.db: what embedding has cost (docs/formats/sidecar.md). One thread at a time.
@@ -48,8 +53,10 @@ class MetricsDb {
   static MetricsDb open_existing(const std::filesystem::path& file);
 
   void log(const EmbeddingStat& stat);
-  void log_run(
-      const BackfillRun& run);  // one row here and one in embedding_stats, in one transaction
+  void log_all(std::span<const EmbeddingStat> stats);  // in one transaction
+  /// One row in backfill_run, one in embedding_stats and a row of zeros there for each record that
+  /// this run refused, in one transaction.
+  void log_run(const BackfillRun& run);
   /// Oldest first; `since` is RFC 3339 UTC, empty: all; store empty: all.
   std::vector<BackfillRun> runs(const std::string& store = {}, const std::string& since = {});
   std::vector<EmbeddingStat> stats(const std::string& db_name = {}, const std::string& since = {});

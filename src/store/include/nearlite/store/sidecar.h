@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nearlite/base/byte_windows.h"
 #include "nearlite/base/clock.h"
 #include "nearlite/store/connection.h"
 
@@ -87,6 +88,14 @@ struct ReleasedRecord {
   std::string table{};
   std::string key{};
   std::uint64_t text_hash = 0;
+};
+
+/// An entry of the do-not-embed list with its receipt.
+struct ErasedRecord {
+  std::string key_hash{};
+  std::string erased_at{};            // RFC 3339 UTC; empty when putting: now
+  bool complete = false;              // its bytes were looked for and are gone
+  std::vector<ByteWindow> windows{};  // of what was erased
 };
 
 /// The vectors of one text, to be used again for another record with the same text.
@@ -240,6 +249,23 @@ class Sidecar {
   /// This text of the record passes quarantine from now on; the record is due again.
   void release(const SourceKey& key, std::uint64_t text_hash);
   std::vector<ReleasedRecord> released(std::string_view store);
+  void forget_release(const SourceKey& key);
+  /// The do-not-embed list. It holds keyed hashes of keys, not the keys. Adding again replaces.
+  void put_erased(std::string_view store, const ErasedRecord& record);
+  bool forget_erased(std::string_view store, std::string_view key_hash);  // false: not on the list
+  std::vector<ErasedRecord> erased(std::string_view store);
+  /// What key hashes and windows of this file are keyed with; "" before the first erasure.
+  std::string erase_salt();
+  /// The same, made in the running transaction if there is none.
+  std::string make_erase_salt();
+  /// Rewrites the file without what was deleted and empties the -wal: no byte of it is left in
+  /// either. Throws Unavailable while another connection reads an older state.
+  void compact();
+  bool any_text_holds(std::string_view part);                            // in any table
+  bool any_vector_is(std::span<const std::byte> blob);                   // of any passage
+  std::vector<std::vector<std::byte>> vectors_of(const SourceKey& key);  // of every passage
+  /// The bytes of the database file, read without disturbing its locks.
+  void read_file_bytes(const std::function<void(std::span<const std::byte>)>& visit);
 
   // Small facts by name; store "" for those of the whole file.
   std::optional<std::string> fact(std::string_view store, std::string_view name);
@@ -248,6 +274,10 @@ class Sidecar {
 
   /// Records without vectors and vectors without records: none, if all is well.
   std::size_t num_broken_links();
+  /// Embedded records whose model is not one of the store's.
+  std::size_t num_without_model(std::string_view store);
+  /// SQLite's check of every page and index; slower than quick_check().
+  std::string integrity_check();
   /// SQLite's own check: "ok", or what is wrong.
   std::string quick_check();
   std::uint64_t size_bytes() const;  // with its -wal file
