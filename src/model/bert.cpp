@@ -3,6 +3,7 @@
 // transformers library writes them. RoBERTa, XLM-R and CamemBERT count positions from behind the
 // padding id; MPNet has no token types but a bias for distances; DistilBERT has no token types.
 #include <algorithm>
+#include <bit>
 #include <optional>
 #include <vector>
 
@@ -13,9 +14,6 @@
 #include "workspace.h"
 
 namespace nearlite {
-
-TransformerWorkspace::TransformerWorkspace() : state_(std::make_unique<State>()) {}
-TransformerWorkspace::~TransformerWorkspace() = default;
 
 namespace {
 
@@ -103,6 +101,9 @@ class BertTensors {
             row(rest + (old ? ".beta" : ".bias"), config_.hidden), config_.layer_norm_epsilon};
   }
   LinearWeights linear(const std::string& rest, std::size_t in, std::size_t out) const {
+    if (const auto mapped = weights_.view(name(rest + ".weight"), {out, in})) {
+      return {*mapped, row(rest + ".bias", out)};
+    }
     return {matrix(rest + ".weight", out, in), row(rest + ".bias", out)};
   }
 
@@ -120,7 +121,7 @@ class BertTransformer final : public Transformer {
     const BertTensors tensors(*weights_, config_);
     const std::string word_table = tensors.name(BertTensors::kWordTable);
     const std::vector<std::size_t> shape{config_.vocabulary, config_.hidden};
-    if (const auto mapped = weights_->view(word_table, shape)) {
+    if (const auto mapped = weights_->view_unchecked(word_table, shape)) {
       words_ = *mapped;
     } else {
       converted_words_ = weights_->read(word_table, shape);
@@ -156,7 +157,9 @@ class BertTransformer final : public Transformer {
     const FlushDenormals flush;
     const std::size_t rows = tokens.ids.size();
     TransformerWorkspace::State& state = workspace.state();
+    state.start_laps();
     embed(tokens, state);
+    state.lap(&StageSeconds::embed);
     for (const BertLayer& layer : layers_) {
       layer.attention.run(tokens, state, distances_ ? &*distances_ : nullptr);
       layer.attention_norm.add_and_normalize(rows, state);
@@ -187,6 +190,7 @@ class BertTransformer final : public Transformer {
     const std::size_t hidden = config_.hidden;
     float* sums = state.room(state.hidden, tokens.ids.size() * hidden);
     float* rests = state.room(state.projected, tokens.ids.size() * hidden);
+    std::uint32_t not_finite = 0;
     for (std::size_t t = 0; t + 1 < tokens.boundaries.size(); ++t) {
       std::size_t next = first_position_;
       for (std::size_t row = tokens.boundaries[t]; row < tokens.boundaries[t + 1]; ++row) {
@@ -197,10 +201,16 @@ class BertTransformer final : public Transformer {
         float* sum = sums + row * hidden;
         float* rest = rests + row * hidden;
         for (std::size_t i = 0; i < hidden; ++i) {
+          const auto bits = std::bit_cast<std::uint32_t>(word[i]);
+          not_finite |= static_cast<std::uint32_t>((bits & 0x7f800000U) == 0x7f800000U);
           sum[i] = word[i] + first_type_[i];
           rest[i] = position[i];
         }
       }
+    }
+    if (not_finite != 0) {
+      throw CorruptData("the word embedding of one of the tokens holds a NaN or an infinity",
+                        "get the model again: nearlite model pull");
     }
     embedding_norm_.add_and_normalize(tokens.ids.size(), state);
   }

@@ -279,7 +279,7 @@ struct FloatProduct {
     Vec columns[kGemmVectors];
 #pragma GCC unroll 4
     for (std::size_t v = 0; v < kGemmVectors; ++v) columns[v] = load(from + v * kLanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (std::size_t r = 0; r < Rows; ++r) {
       const Vec factor = splat(source[r * weights.steps + k]);
 #pragma GCC unroll 4
@@ -318,7 +318,7 @@ struct BfloatProduct {
       for (std::size_t v = 0; v < kGemmVectors; ++v) {
         columns[v] = reinterpret_cast<Vec>(part == 0 ? pairs[v] << 16 : pairs[v] & kUpperHalf);
       }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
       for (std::size_t r = 0; r < Rows; ++r) {
         const Vec factor = splat(source[r * 2 * weights.steps + 2 * k + part]);
 #pragma GCC unroll 4
@@ -351,7 +351,7 @@ struct IntegerProduct {
     for (std::size_t v = 0; v < kGemmVectors; ++v) {
       columns[v] = load_integers(panel + v * kLanes * sizeof(std::int32_t));
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (std::size_t r = 0; r < Rows; ++r) {
       std::int32_t group;
       __builtin_memcpy(&group, source.values + r * source.stride + kGroup * k, sizeof group);
@@ -389,7 +389,7 @@ void gemm_tile(const PackedGemm& weights, std::size_t first, const typename Prod
   }
   const std::size_t columns =
       weights.out - first < kPanelColumns ? weights.out - first : kPanelColumns;
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
     for (std::size_t v = 0; v < kGemmVectors; ++v) {
@@ -425,9 +425,17 @@ template <typename Product>
 void gemm_of(const PackedGemm& weights, std::size_t rows, const typename Product::Source& source,
              float* target) noexcept {
   const std::size_t num_tiles = (rows + kGemmRows - 1) / kGemmRows;
+  const std::size_t panel_bytes = weights.steps * Product::kStepBytes;
+  const std::byte* next_panel = static_cast<const std::byte*>(weights.panels);
   for (std::size_t first = 0; first < weights.out; first += kPanelColumns) {
+    // The next panel comes from beyond L2: a piece of it is asked for before each tile.
+    next_panel += panel_bytes;
+    const std::size_t piece = first + kPanelColumns < weights.out ? panel_bytes / num_tiles : 0;
     std::size_t row = 0;
     for (std::size_t tile = 0; tile < num_tiles; ++tile) {
+      for (std::size_t at = 0; at < piece; at += 64) {
+        __builtin_prefetch(next_panel + tile * piece + at, 0, 2);
+      }
       const std::size_t end = (tile + 1) * rows / num_tiles;
       gemm_tile_of<Product, kGemmRows>(end - row, weights, first,
                                        Product::row(source, weights, row),

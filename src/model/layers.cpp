@@ -11,22 +11,18 @@ namespace {
 
 Linear pack(const LinearWeights& source, std::size_t in, Precision precision,
             Epilogue epilogue = Epilogue::kNone) {
-  return {source.weights, source.bias, in, source.weights.size() / in, precision, epilogue};
+  const WeightPart part = source.part();
+  return {std::span(&part, 1), in, precision, epilogue};
 }
 
-Linear pack_query_key_value(LinearWeights query, const LinearWeights& key,
+Linear pack_query_key_value(const LinearWeights& query, const LinearWeights& key,
                             const LinearWeights& value, std::size_t num_heads,
                             Precision precision) {
   const std::size_t hidden = query.bias.size();
   const std::size_t head_dim = hidden / num_heads;
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
-  for (float& each : query.weights) each *= scale;
-  for (float& each : query.bias) each *= scale;
-  for (const LinearWeights* part : {&key, &value}) {
-    query.weights.insert(query.weights.end(), part->weights.begin(), part->weights.end());
-    query.bias.insert(query.bias.end(), part->bias.begin(), part->bias.end());
-  }
-  return pack(query, hidden, precision);
+  const WeightPart parts[] = {query.part(scale), key.part(), value.part()};
+  return {parts, hidden, precision};
 }
 
 Epilogue epilogue_of(Activation activation) {
@@ -62,6 +58,7 @@ std::size_t bucket_of_distance(std::int64_t distance, std::size_t num_buckets) {
 void LayerNorm::add_and_normalize(std::size_t rows, TransformerWorkspace::State& state) const {
   kernels().add_layer_norm(state.hidden.data(), state.projected.data(), gamma.data(), beta.data(),
                            epsilon, rows, gamma.size());
+  state.lap(&StageSeconds::norm);
 }
 
 RelativeBias::RelativeBias(std::span<const float> table, std::size_t num_heads,
@@ -78,12 +75,12 @@ RelativeBias::RelativeBias(std::span<const float> table, std::size_t num_heads,
   }
 }
 
-SelfAttention::SelfAttention(LinearWeights query, const LinearWeights& key,
+SelfAttention::SelfAttention(const LinearWeights& query, const LinearWeights& key,
                              const LinearWeights& value, const LinearWeights& output,
                              std::size_t num_heads, Precision precision)
     : hidden_(query.bias.size()),
       num_heads_(num_heads),
-      query_key_value_(pack_query_key_value(std::move(query), key, value, num_heads, precision)),
+      query_key_value_(pack_query_key_value(query, key, value, num_heads, precision)),
       output_(pack(output, hidden_, precision)) {}
 
 void SelfAttention::run(const PackedTokens& tokens, TransformerWorkspace::State& state,
@@ -91,9 +88,12 @@ void SelfAttention::run(const PackedTokens& tokens, TransformerWorkspace::State&
   const std::size_t rows = tokens.ids.size();
   float* wide = state.room(state.wide, rows * 3 * hidden_);
   query_key_value_.run(state.linear, rows, state.hidden.data(), wide);
+  state.lap(&StageSeconds::projections);
   attend(tokens, state, bias);
+  state.lap(&StageSeconds::attention);
   output_.run(state.linear, rows, state.context.data(),
               state.room(state.projected, rows * hidden_));
+  state.lap(&StageSeconds::projections);
 }
 
 void SelfAttention::attend(const PackedTokens& tokens, TransformerWorkspace::State& state,
@@ -131,6 +131,7 @@ void FeedForward::run(std::size_t rows, TransformerWorkspace::State& state) cons
   float* wide = state.room(state.wide, rows * inner_.out());
   inner_.run(state.linear, rows, state.hidden.data(), wide);
   outer_.run(state.linear, rows, wide, state.room(state.projected, rows * outer_.out()));
+  state.lap(&StageSeconds::feed_forward);
 }
 
 void check_tokens(const PackedTokens& tokens, std::size_t vocabulary, std::size_t max_positions) {

@@ -23,10 +23,23 @@ struct LayerNorm {
   void add_and_normalize(std::size_t rows, TransformerWorkspace::State& state) const;
 };
 
+/// Floats of our own, or of a mapped file that outlives the packing.
+class FloatMatrix {
+ public:
+  FloatMatrix(std::vector<float> owned) : owned_(std::move(owned)) {}    // NOLINT: as a value
+  FloatMatrix(std::span<const float> borrowed) : borrowed_(borrowed) {}  // NOLINT: as a value
+  std::span<const float> values() const { return owned_.empty() ? borrowed_ : owned_; }
+
+ private:
+  std::vector<float> owned_;
+  std::span<const float> borrowed_;
+};
+
 /// A Linear's weights before they are packed.
 struct LinearWeights {
-  std::vector<float> weights;  // [out, in]
-  std::vector<float> bias;     // [out]
+  FloatMatrix weights;      // [out, in]
+  std::vector<float> bias;  // [out]
+  WeightPart part(float scale = 1.0F) const { return {weights.values(), bias, scale}; }
 };
 
 /// What attention adds for the distance between two tokens (MPNet, T5): a learned value per head
@@ -52,7 +65,7 @@ class RelativeBias {
 class SelfAttention {
  public:
   /// All three [hidden, hidden]; packed as one product, the query scaled by 1/sqrt(head_dim).
-  SelfAttention(LinearWeights query, const LinearWeights& key, const LinearWeights& value,
+  SelfAttention(const LinearWeights& query, const LinearWeights& key, const LinearWeights& value,
                 const LinearWeights& output, std::size_t num_heads, Precision precision);
 
   /// state.projected = attention of state.hidden. Overwrites state.wide and state.context.

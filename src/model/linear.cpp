@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <cassert>
 #include <cmath>
+#include <cstdlib>
+#include <new>
 
 namespace nearlite {
 namespace {
@@ -13,128 +14,146 @@ constexpr float kLargestByte = 127.0F;
 /// The length that columns of int16 weights are scaled to: with inputs of about the same length no
 /// product of the two passes 2^31 (Cauchy and Schwarz), and both lose equally little.
 constexpr float kWordColumnLength = 46'000.0F;
+constexpr std::size_t kAlignment = 64;  // a cache line, and the widest register
 
-std::uint16_t bfloat16_of(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  return static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16U) & 1U)) >> 16U);
+struct Freed {
+  void operator()(std::uint32_t* memory) const { std::free(memory); }
+};
+
+/// Not set to zero: every page of it is written once anyway.
+std::unique_ptr<std::uint32_t[], Freed> room_for_units(std::size_t count) {
+  const std::size_t bytes =
+      (count * sizeof(std::uint32_t) + kAlignment - 1) / kAlignment * kAlignment;
+  auto* memory = static_cast<std::uint32_t*>(std::aligned_alloc(kAlignment, bytes));
+  if (memory == nullptr) throw std::bad_alloc();
+  return std::unique_ptr<std::uint32_t[], Freed>(memory);
 }
-
-/// What a column is multiplied with before it is rounded to integers; 0 for a column of zeros.
-float factor_of_column(std::span<const float> column, float largest, float length) {
-  float magnitude = 0;
-  double squares = 0;
-  for (const float value : column) {
-    magnitude = std::max(magnitude, std::abs(value));
-    squares += static_cast<double>(value) * static_cast<double>(value);
-  }
-  if (!(magnitude > 1e-30F)) return 0.0F;
-  const float factor = largest / magnitude;
-  if (length <= 0) return factor;
-  return std::min(factor, static_cast<float>(static_cast<double>(length) / std::sqrt(squares)));
-}
-
-std::int32_t rounded(float value) { return static_cast<std::int32_t>(std::nearbyint(value)); }
 
 }  // namespace
 
 /// The weights as the kernels read them (see PackedGemm).
 struct Linear::Packed {
-  Packed(std::span<const float> weights, std::span<const float> given_bias, std::size_t in,
-         std::size_t out, Precision chosen, Epilogue epilogue, const Kernels& given_kernels)
-      : kernels(given_kernels), precision(chosen) {
-    columns_per_panel = kernels.panel_columns;
-    const std::size_t columns =
-        (out + columns_per_panel - 1) / columns_per_panel * columns_per_panel;
+  Packed(std::span<const WeightPart> parts, std::size_t given_in, Precision chosen,
+         Epilogue epilogue, const Kernels& given_kernels)
+      : kernels(given_kernels), precision(chosen), in(given_in) {
+    for (const WeightPart& part : parts) gemm.out += part.weights.size() / in;
+    panel_columns = kernels.panel_columns;
+    const std::size_t columns = (gemm.out + panel_columns - 1) / panel_columns * panel_columns;
     as_bytes = precision == Precision::kInt8 && kernels.gemm_bytes != nullptr;
-    const std::size_t group = precision == Precision::kFp32 ? 1 : as_bytes ? 4 : 2;
+    group = precision == Precision::kFp32 ? 1 : as_bytes ? 4 : 2;
     gemm.steps = (in + group - 1) / group;
-    gemm.out = out;
     gemm.epilogue = epilogue;
     bias.assign(columns, 0.0F);
-    std::copy(given_bias.begin(), given_bias.end(), bias.begin());
-    units.assign(gemm.steps * columns, 0);
-    for (std::size_t column = 0; column < out; ++column) {
-      const auto values = weights.subspan(column * in, in);
-      switch (precision) {
-        case Precision::kAuto:
-        case Precision::kFp32:
-          put(column, values, [](float value) { return std::bit_cast<std::uint32_t>(value); });
-          break;
-        case Precision::kBf16:
-          put(column, values, [](float value) { return std::uint32_t{bfloat16_of(value)}; });
-          break;
-        case Precision::kInt16:
-        case Precision::kInt8:
-          put_integers(column, values);
-          break;
+    column_scales.assign(columns, 0.0F);
+    offsets.assign(columns, 0);
+    units = room_for_units(gemm.steps * columns);
+    // One panel at a time: its rows as units one behind the other, then across.
+    rows.assign(panel_columns * gemm.steps, 0);
+    floats.resize(precision == Precision::kBf16 ? panel_columns * 2 * gemm.steps : 0);
+    std::size_t column = 0;
+    for (const WeightPart& part : parts) {
+      const std::size_t part_columns = part.weights.size() / in;
+      for (std::size_t i = 0; i < part_columns; ++i, ++column) {
+        if (!part.bias.empty()) bias[column] = part.bias[i] * part.scale;
+        put_row(column, part.weights.subspan(i * in, in), part.scale);
+        if (column % panel_columns + 1 == panel_columns) put_panel(column / panel_columns);
       }
     }
-    // Rounding may lengthen a row by half a unit per input, and floats are not exact.
-    row_length = static_cast<float>((2147483647.0 / std::max(1.0, std::sqrt(longest_column)) -
-                                     0.5 * std::sqrt(static_cast<double>(in)) - 1.0) *
-                                    0.9999);
-    gemm.panels = units.data();
+    if (column % panel_columns != 0) {
+      std::fill(rows.begin() + static_cast<std::ptrdiff_t>(column % panel_columns * gemm.steps),
+                rows.end(), 0U);
+      put_panel(column / panel_columns);
+    }
+    rows = {};
+    floats = {};
+    // Rounding may lengthen a row or column by half a unit per input, and floats are not exact.
+    const double rounding = 0.5 * std::sqrt(static_cast<double>(in)) + 1.0;
+    row_length = static_cast<float>(
+        (2147483647.0 / (static_cast<double>(kWordColumnLength) * 1.0001 + rounding) - rounding) *
+        0.9999);
+    gemm.panels = units.get();
     gemm.bias = bias.data();
     gemm.column_scales = column_scales.data();
     gemm.offsets = offsets.data();
   }
 
-  /// Writes the bits of one column, `group` neighbours in one unit.
-  template <typename BitsOf>
-  void put(std::size_t column, std::span<const float> values, BitsOf bits_of) {
-    const std::size_t group = precision == Precision::kFp32 ? 1 : as_bytes ? 4 : 2;
-    const std::size_t bits = 32 / group;
-    std::uint32_t* to = units.data() + column / columns_per_panel * columns_per_panel * gemm.steps +
-                        column % columns_per_panel;
-    std::size_t k = 0;
-    for (std::size_t step = 0; step < gemm.steps; ++step, to += columns_per_panel) {
-      std::uint32_t unit = 0;
-      for (std::size_t part = 0; part < group && k < values.size(); ++part, ++k) {
-        unit |= bits_of(values[k]) << (part * bits);
+  /// One column of the product as `steps` units, `group` neighbouring inputs in each.
+  void put_row(std::size_t column, std::span<const float> values, float scale) {
+    std::uint32_t* to = rows.data() + column % panel_columns * gemm.steps;
+    switch (precision) {
+      case Precision::kAuto:
+      case Precision::kFp32:
+        for (std::size_t i = 0; i < in; ++i)
+          to[i] = std::bit_cast<std::uint32_t>(values[i] * scale);
+        return;
+      case Precision::kBf16: {
+        scaled.resize(in);
+        for (std::size_t i = 0; i < in; ++i) scaled[i] = values[i] * scale;
+        kernels.round_to_bfloat16(scaled.data(), 1, in, floats.data(), 2 * gemm.steps);
+        for (std::size_t step = 0; step < gemm.steps; ++step) {
+          to[step] = (std::bit_cast<std::uint32_t>(floats[2 * step]) >> 16U) |
+                     std::bit_cast<std::uint32_t>(floats[2 * step + 1]);
+        }
+        return;
       }
-      *to = unit;
+      case Precision::kInt16:
+      case Precision::kInt8:
+        break;
     }
+    float unit = 0;
+    if (as_bytes) {
+      auto* bytes = reinterpret_cast<std::uint8_t*>(to);
+      kernels.quantize_bytes(values.data(), 1, in, {bytes, &unit, 4 * gemm.steps});
+      std::int32_t sum = 0;
+      for (std::size_t i = 0; i < 4 * gemm.steps; ++i) sum += bytes[i] - 128;
+      for (std::size_t step = 0; step < gemm.steps; ++step) to[step] ^= 0x80808080U;  // without 128
+      offsets[column] = 128 * sum;
+    } else {
+      const bool words = precision == Precision::kInt16;
+      kernels.quantize_words(values.data(), 1, in, words ? kLargestWord : kLargestByte,
+                             words ? kWordColumnLength : 0.0F,
+                             {reinterpret_cast<std::int16_t*>(to), &unit, 2 * gemm.steps});
+    }
+    column_scales[column] = unit * scale;
   }
 
-  void put_integers(std::size_t column, std::span<const float> values) {
-    const bool words = precision == Precision::kInt16;
-    const float factor = words ? factor_of_column(values, kLargestWord, kWordColumnLength)
-                               : factor_of_column(values, kLargestByte, 0);
-    const std::uint32_t mask = as_bytes ? 0xffU : 0xffffU;
-    std::int64_t squares = 0;
-    std::int32_t sum = 0;
-    put(column, values, [&](float value) {
-      const std::int32_t integer = rounded(value * factor);
-      squares += std::int64_t{integer} * integer;
-      sum += integer;
-      return static_cast<std::uint32_t>(integer) & mask;
-    });
-    longest_column = std::max(longest_column, static_cast<double>(squares));
-    column_scales.resize(bias.size());
-    offsets.resize(bias.size());
-    column_scales[column] = factor > 0 ? 1.0F / factor : 0.0F;
-    offsets[column] = 128 * sum;
+  void put_panel(std::size_t panel) {
+    std::uint32_t* to = units.get() + panel * panel_columns * gemm.steps;
+    constexpr std::size_t kBlock = 16;  // steps: a cache line of each row
+    for (std::size_t first = 0; first < gemm.steps; first += kBlock) {
+      const std::size_t end = std::min(first + kBlock, gemm.steps);
+      for (std::size_t column = 0; column < panel_columns; ++column) {
+        const std::uint32_t* from = rows.data() + column * gemm.steps;
+        for (std::size_t step = first; step < end; ++step) {
+          to[step * panel_columns + column] = from[step];
+        }
+      }
+    }
   }
 
   const Kernels& kernels;
   Precision precision;
+  std::size_t in = 0;
+  std::size_t group = 1;
   bool as_bytes = false;  // int8 weights are quads; else pairs, widened to int16
-  std::size_t columns_per_panel = 0;
-  std::vector<std::uint32_t> units;
+  std::size_t panel_columns = 0;
+  std::unique_ptr<std::uint32_t[], Freed> units;
   std::vector<float> bias;
   std::vector<float> column_scales;
   std::vector<std::int32_t> offsets;
-  double longest_column = 0;  // squared length in units
-  float row_length = 0;       // int16: the most that a row of inputs may have
+  float row_length = 0;  // int16: the most that a row of inputs may have
   PackedGemm gemm;
+  std::vector<std::uint32_t> rows;  // of one panel, while packing
+  std::vector<float> floats;
+  std::vector<float> scaled;
 };
 
-Linear::Linear(std::span<const float> weights, std::span<const float> bias, std::size_t in,
-               std::size_t out, Precision precision, Epilogue epilogue, const Kernels& kernels)
-    : in_(in), out_(out) {
-  assert(weights.size() == in * out && (bias.empty() || bias.size() == out));
-  packed_ = std::make_unique<const Packed>(weights, bias, in, out, chosen_precision(precision),
-                                           epilogue, kernels);
+Linear::Linear(std::span<const WeightPart> parts, std::size_t in, Precision precision,
+               Epilogue epilogue, const Kernels& kernels)
+    : in_(in) {
+  packed_ =
+      std::make_unique<const Packed>(parts, in, chosen_precision(precision), epilogue, kernels);
+  out_ = packed_->gemm.out;
 }
 
 Linear::~Linear() = default;

@@ -19,14 +19,20 @@ struct LinearContext {
   std::vector<float> scales;
 };
 
+/// Some columns of a product: rows of a weight matrix as checkpoints store them.
+struct WeightPart {
+  std::span<const float> weights;  // [out, in] row-major
+  std::span<const float> bias;     // [out], or empty for none
+  float scale = 1.0F;              // both are multiplied with it
+};
+
 /// y = epilogue(x W^T + b) with weights packed once. Immutable: run() may be called from several
 /// threads.
 class Linear {
  public:
-  /// weights: [out, in] row-major, as checkpoints store them; bias: [out], or empty for none.
-  /// `kernels` decides the layout; tests give others than the processor's best.
-  Linear(std::span<const float> weights, std::span<const float> bias, std::size_t in,
-         std::size_t out, Precision precision = Precision::kFp32,
+  /// The columns of all parts beside one another; at least one part. `kernels` decides the layout;
+  /// tests give others than the processor's best.
+  Linear(std::span<const WeightPart> parts, std::size_t in, Precision precision,
          Epilogue epilogue = Epilogue::kNone, const Kernels& kernels = nearlite::kernels());
   ~Linear();
   Linear(Linear&&) noexcept;

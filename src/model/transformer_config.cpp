@@ -119,7 +119,7 @@ Activation activation_of(const std::string& name, const std::string& where) {
     known.emplace_back(each.name);
   }
   throw CorruptData(where + ": the activation '" + name + "' is not supported; supported are " +
-                        join_names(known));
+                    join_names(known));
 }
 
 }  // namespace
@@ -144,7 +144,7 @@ TransformerConfig read_transformer_config(const std::filesystem::path& config_js
   const std::string positions = reader.text("position_embedding_type", "absolute");
   if (positions != "absolute") {
     throw CorruptData(where + ": \"position_embedding_type\" '" + positions +
-                          "' is not supported; supported are: absolute");
+                      "' is not supported; supported are: absolute");
   }
   if (reader.flag("is_decoder")) {
     throw CorruptData(where + ": a decoder (\"is_decoder\") is not supported, only encoders");

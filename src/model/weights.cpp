@@ -169,15 +169,20 @@ std::vector<float> Weights::read(const std::string& name,
 
 std::optional<std::span<const float>> Weights::view(const std::string& name,
                                                     const std::vector<std::size_t>& shape) const {
+  const auto values = view_unchecked(name, shape);
+  if (values) require_finite(*values, name, folder_);
+  return values;
+}
+
+std::optional<std::span<const float>> Weights::view_unchecked(
+    const std::string& name, const std::vector<std::size_t>& shape) const {
   const TensorView& tensor = checked(name, shape);
   if (tensor.type != TensorType::kF32 ||
       reinterpret_cast<std::uintptr_t>(tensor.bytes.data()) % alignof(float) != 0) {
     return std::nullopt;
   }
-  const std::span<const float> values(reinterpret_cast<const float*>(tensor.bytes.data()),
-                                      tensor.bytes.size() / sizeof(float));
-  require_finite(values, name, folder_);
-  return values;
+  return std::span(reinterpret_cast<const float*>(tensor.bytes.data()),
+                   tensor.bytes.size() / sizeof(float));
 }
 
 void Weights::release_pages() const noexcept {

@@ -16,6 +16,18 @@ struct TransformerWorkspace::State {
   std::vector<float> projected;  // [rows, hidden]: what is added to the stream next
   std::vector<float> attention;  // scratch of one head
 
+  StageSeconds* stages = nullptr;  // where to add times to, if anywhere
+  double last_lap = 0;
+
+  /// Adds the processor time since the last lap to a stage.
+  void lap(double StageSeconds::*stage) {
+    if (stages != nullptr) stages->*stage += elapsed();
+  }
+  void start_laps() {
+    if (stages != nullptr) elapsed();
+  }
+  double elapsed();  // since the last call
+
   static float* room(std::vector<float>& buffer, std::size_t floats) {
     if (buffer.size() < floats) buffer.resize(floats);
     return buffer.data();

@@ -44,6 +44,15 @@ struct PackedTokens {
       boundaries;  // text t is ids[boundaries[t]] to ids[boundaries[t + 1]]
 };
 
+/// Where the processor time of forward() goes, in seconds.
+struct StageSeconds {
+  double embed = 0;
+  double projections = 0;  // query, key and value, and the output of attention
+  double attention = 0;    // scores, softmax and mixing
+  double feed_forward = 0;
+  double norm = 0;
+};
+
 /// Buffers of one thread, kept between calls so that none of them allocates. Used by one thread at
 /// a time.
 class TransformerWorkspace {
@@ -52,6 +61,9 @@ class TransformerWorkspace {
   ~TransformerWorkspace();
   TransformerWorkspace(const TransformerWorkspace&) = delete;
   TransformerWorkspace& operator=(const TransformerWorkspace&) = delete;
+
+  /// From now on forward() adds the time of each stage to `seconds` (null: it does not measure).
+  void measure(StageSeconds* seconds);
 
   struct State;
   State& state() { return *state_; }

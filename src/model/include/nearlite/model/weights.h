@@ -68,6 +68,10 @@ class Weights {
   /// object lives.
   std::optional<std::span<const float>> view(const std::string& name,
                                              const std::vector<std::size_t>& shape) const;
+  /// The same without a look at the values: for a table of which few rows are read, by a caller
+  /// that checks those.
+  std::optional<std::span<const float>> view_unchecked(const std::string& name,
+                                                       const std::vector<std::size_t>& shape) const;
   /// The shape of a tensor. Throws CorruptData if it is missing.
   const std::vector<std::size_t>& shape(const std::string& name) const;
   void release_pages() const noexcept;
