@@ -31,8 +31,10 @@ def start(program, model, folder, records):
     env = dict(os.environ, NEARLITE_MODEL=model, EMBEDDING_SCHEDULER_INTERVAL="0")
     subprocess.run([program, "index", file, "--table", "note:body", "--yes", "--quiet"], check=True, env=env)
     server = subprocess.Popen([program, "serve", file, "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True, env=env)
-    port = int(re.search(r"127\.0\.0\.1:(\d+)/", server.stderr.readline()).group(1))
-    return server, port
+    for line in server.stderr:
+        if found := re.search(r"listening on http://127\.0\.0\.1:(\d+)/", line):
+            return server, int(found.group(1))
+    raise SystemExit("the service did not start")
 
 
 def request(path, body, close=False):

@@ -50,7 +50,7 @@ Json json_of(const RetrievalResult& result) {
   Json json = {{"query", result.question}, {"k", result.k}, {"complete", result.complete}};
   if (!result.complete) json["incomplete_reason"] = result.incomplete_reason;
   json["took_ms"] = result.took_ms;
-  json["confidence_note"] = result.confidence_note;
+  if (!result.confidence_note.empty()) json["confidence_note"] = result.confidence_note;
   Json& stores = json["stores"] = Json::array();
   for (const StoreAnswer& store : result.stores) {
     stores.push_back({{"store", store.store},
