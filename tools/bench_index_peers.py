@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times other vector indexes on the vectors that `nearlite_index_bench --export FOLDER` wrote.
 
-usage: bench_index_peers.py FOLDER [--peers faiss,annoy,hnswlib,sqlite-vec]
+usage: bench_index_peers.py FOLDER [--peers faiss,annoy,hnswlib,usearch,sqlite-vec]
 
 One thread, k = 10, cosine; every peer is also tuned to a recall of 0.99 where it has a setting for it. Columns as in
 nearlite_index_bench: median and 99th percentile in milliseconds per query by the wall clock, mean processor time,
@@ -125,6 +125,25 @@ def bench_hnswlib(data, folder):
     report(data, f"hnswlib M16 efC200, ef {setting}", result, size, f"build {seconds:.1f} s")
 
 
+def bench_usearch(data, folder):
+    import usearch.index
+
+    for kind in ("f32", "bf16", "i8"):
+        index = usearch.index.Index(ndim=data.dim, metric="cos", dtype=kind, connectivity=16, expansion_add=128)
+        start = time.perf_counter()
+        index.add(numpy.arange(data.rows), data.vectors, threads=1)
+        seconds = time.perf_counter() - start
+        index.save(str(folder / "peer.usearch"))
+        size = (folder / "peer.usearch").stat().st_size / data.rows
+
+        def search(query, ef):
+            index.expansion_search = ef
+            return index.search(query, K, threads=1).keys.tolist()
+
+        setting, result = tune(data, [20, 40, 80, 120, 200, 400, 800], search)
+        report(data, f"usearch {kind}, expansion {setting}", result, size, f"build {seconds:.1f} s")
+
+
 def bench_sqlite_vec(data, folder):
     import sqlite3
 
@@ -150,7 +169,7 @@ def bench_sqlite_vec(data, folder):
     connection.close()
 
 
-PEERS = {"faiss": bench_faiss, "annoy": bench_annoy, "hnswlib": bench_hnswlib, "sqlite-vec": bench_sqlite_vec}
+PEERS = {"faiss": bench_faiss, "annoy": bench_annoy, "hnswlib": bench_hnswlib, "usearch": bench_usearch, "sqlite-vec": bench_sqlite_vec}
 
 
 def main():

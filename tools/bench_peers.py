@@ -124,7 +124,7 @@ def bench_index(model, texts, vectors, work):
     graph.set_num_threads(1)
     graph.add_items(vectors)
     graph.set_ef(100)
-    measure("annoy search", "hnswlib M 16, ef 100", lambda q: graph.knn_query(q, 10)[0][0].tolist())
+    measure("graph search", "hnswlib M 16, ef 100", lambda q: graph.knn_query(q, 10)[0][0].tolist())
 
     db = sqlite3.connect(":memory:")
     db.enable_load_extension(True)

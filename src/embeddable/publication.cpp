@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <random>
 #include <set>
 
 #include "companion_json.h"
@@ -16,15 +17,15 @@ namespace nearlite {
 namespace {
 
 constexpr std::int64_t kAllSlots = std::numeric_limits<std::int64_t>::max();
-constexpr std::size_t kAlwaysWhole = 20'000;  // vectors
 
-LoadedRows load_rows(Sidecar& sidecar, const std::string& store, const ModelGeneration& model) {
+LoadedRows load_rows(Sidecar& sidecar, const std::string& store, const ModelGeneration& model,
+                     std::int64_t after) {
   LoadedRows rows;
   rows.dim = model.dim;
-  const std::size_t count = sidecar.count_vectors(store, model.identity, 0, kAllSlots);
+  const std::size_t count = sidecar.count_vectors(store, model.identity, after, kAllSlots);
   rows.ids.reserve(count);
   rows.values.reserve(count * model.dim);
-  sidecar.scan_vectors(store, model.identity, 0, kAllSlots, [&](const VectorRow& row) {
+  sidecar.scan_vectors(store, model.identity, after, kAllSlots, [&](const VectorRow& row) {
     if (!row.intact || row.values.size() != model.dim) {
       rows.damaged.push_back(row.slot);
       return;
@@ -94,6 +95,35 @@ void set_mode(const std::filesystem::path& path, const std::filesystem::path& li
     ::chmod(path.c_str(), mode);
 }
 
+bool is_segment(const DerivedFile& file) {
+  return file.kind == "segment" || file.kind.starts_with("segment.");
+}
+
+std::vector<VectorId> slots_of_index(Sidecar& sidecar, const DerivedFile& index) {
+  std::set<VectorId> slots;
+  sidecar.for_each_slot("", index.model_identity, [&](const SlotInfo& row) {
+    if (row.slot <= index.last_slot) slots.insert(VectorId{row.slot});
+  });
+  for (const Removal& removal : sidecar.removals("", index.last_change)) {
+    if (removal.slot <= index.last_slot) slots.insert(VectorId{removal.slot});
+  }
+  return {slots.begin(), slots.end()};
+}
+
+std::vector<DerivedFile> segments_of(Sidecar& sidecar, const std::string& store) {
+  std::vector<DerivedFile> segments;
+  for (DerivedFile& file : sidecar.derived_files()) {
+    if (file.store == store && is_segment(file)) segments.push_back(std::move(file));
+  }
+  std::stable_sort(segments.begin(), segments.end(),
+                   [](const DerivedFile& a, const DerivedFile& b) {
+                     return std::pair(a.kind != "segment", a.last_slot) <
+                            std::pair(b.kind != "segment", b.last_slot);
+                   });
+  if (!segments.empty() && segments[0].kind != "segment") segments.clear();  // nothing to build on
+  return segments;
+}
+
 Publication::Publication(Sidecar& sidecar, const EngineSettings& settings,
                          const ModelGeneration& model, std::filesystem::path folder)
     : sidecar_(sidecar),
@@ -107,15 +137,14 @@ Publication::Publication(Sidecar& sidecar, const EngineSettings& settings,
 bool Publication::plan(PublishRule rule, bool new_segment) {
   sidecar_.connection().execute("BEGIN");  // one state for everything that is read
   try {
-    decide(rule);
-    write_segment_ = write_segment_ || new_segment;
+    decide(rule, new_segment);
     read_rows();
     sidecar_.connection().execute("COMMIT");
   } catch (...) {
     sidecar_.connection().rollback_quietly();
     throw;
   }
-  return write_segment_ || write_index_ || write_metadata_;
+  return has_segment() || write_index_ || write_metadata_;
 }
 
 std::size_t Publication::num_changed(const std::string& store, const DerivedFile& file) {
@@ -127,23 +156,38 @@ std::size_t Publication::num_changed(const std::string& store, const DerivedFile
   return changed;
 }
 
-/// At most 20,000 vectors, or more than a tenth of them changed: cheaper written whole than kept.
+/// At most 20,000 vectors (PublishLimits), or more than a tenth of them changed: cheaper written
+/// whole than kept.
 bool Publication::is_due_whole(const std::string& store, const DerivedFile& file) {
   const std::size_t changed = num_changed(store, file);
   if (changed == 0) return false;
   const std::size_t live = sidecar_.count_vectors(store, model_.identity, 0, kAllSlots);
-  return live <= kAlwaysWhole || changed > live / 10;
+  return live <= settings_.limits.whole_up_to || changed > live / 10;
 }
 
-void Publication::decide(PublishRule rule) {
+Publication::SegmentWork Publication::decide_segment(bool always) {
+  old_segments_ = segments_of(sidecar_, settings_.store);
+  if (always || old_segments_.empty()) return SegmentWork::kWhole;
+  for (const DerivedFile& segment : old_segments_) {
+    if (segment.model_identity != model_.identity ||
+        !has_size(folder_ / segment.file, segment.bytes)) {
+      return SegmentWork::kWhole;
+    }
+  }
+  if (is_due_whole(settings_.store, old_segments_.front())) return SegmentWork::kWhole;
+  const std::size_t fresh = sidecar_.count_vectors(settings_.store, model_.identity,
+                                                   old_segments_.back().last_slot, kAllSlots);
+  if (fresh < settings_.limits.seal_from) return SegmentWork::kNone;
+  return old_segments_.size() > settings_.limits.later_segments ? SegmentWork::kMergeLater
+                                                                : SegmentWork::kAppend;
+}
+
+void Publication::decide(PublishRule rule, bool new_segment) {
   generation_ = std::stoll(sidecar_.fact("", "generation").value_or("0")) + 1;
   last_slot_ = sidecar_.last_slot();
   last_change_ = sidecar_.last_change();
   const bool always = rule == PublishRule::kAlways;
-  old_segment_ = sidecar_.derived_file(settings_.store, "segment");
-  write_segment_ = always || !old_segment_ || old_segment_->model_identity != model_.identity ||
-                   !has_size(folder_ / old_segment_->file, old_segment_->bytes) ||
-                   is_due_whole(settings_.store, *old_segment_);
+  segment_work_ = decide_segment(always || new_segment);
   old_index_ = sidecar_.derived_file("", "index");
   backend_ = settings_.backend;
   // An index file that was asked for once is kept up to date by a store that leaves the choice to
@@ -161,29 +205,26 @@ void Publication::decide(PublishRule rule) {
 
 void Publication::read_rows() {
   if (write_metadata_ && !write_index_) {
-    index_slots_ = slots_of_old_index();
+    index_slots_.clear();
+    for (const VectorId slot : slots_of_index(sidecar_, *old_index_))
+      index_slots_.push_back(static_cast<std::int64_t>(slot));
     // Unless it can be told what the old file holds, it is written whole.
     write_index_ = index_slots_.size() != static_cast<std::size_t>(old_index_->count);
   }
-  if (write_segment_) store_rows_ = load_rows(sidecar_, settings_.store, model_);
+  const bool whole = segment_work_ == SegmentWork::kWhole;
+  if (has_segment()) {
+    const std::int64_t after = whole ? 0
+                               : segment_work_ == SegmentWork::kMergeLater
+                                   ? old_segments_.front().last_slot
+                                   : old_segments_.back().last_slot;
+    store_rows_ = load_rows(sidecar_, settings_.store, model_, after);
+  }
   if (!write_index_) return;
   const bool alone = sidecar_.stores().size() <= 1;
-  index_rows_ = write_segment_ && alone ? &store_rows_ : &all_rows_;
-  if (index_rows_ == &all_rows_) all_rows_ = load_rows(sidecar_, "", model_);
+  index_rows_ = whole && alone ? &store_rows_ : &all_rows_;
+  if (index_rows_ == &all_rows_) all_rows_ = load_rows(sidecar_, "", model_, 0);
   index_slots_.clear();
   for (const VectorId id : index_rows_->ids) index_slots_.push_back(static_cast<std::int64_t>(id));
-}
-
-/// In order: those still live, and those removed since.
-std::vector<std::int64_t> Publication::slots_of_old_index() {
-  std::set<std::int64_t> slots;
-  sidecar_.for_each_slot("", old_index_->model_identity, [&](const SlotInfo& row) {
-    if (row.slot <= old_index_->last_slot) slots.insert(row.slot);
-  });
-  for (const Removal& removal : sidecar_.removals("", old_index_->last_change)) {
-    if (removal.slot <= old_index_->last_slot) slots.insert(removal.slot);
-  }
-  return {slots.begin(), slots.end()};
 }
 
 DerivedFile Publication::derived(const std::string& store, const std::string& kind,
@@ -197,7 +238,7 @@ DerivedFile Publication::derived(const std::string& store, const std::string& ki
 }
 
 void Publication::build() {
-  if (write_segment_) build_segment();
+  if (has_segment()) build_segment();
   if (write_index_) build_index();
   if (write_index_ && !old_index_) keep_original(settings_.index);
   if (write_metadata_ && !old_metadata_) keep_original(settings_.metadata);
@@ -205,8 +246,12 @@ void Publication::build() {
 }
 
 void Publication::build_segment() {
-  const auto file = folder_ / ("seg-" + std::to_string(generation_) + ".vecs");
-  segment_ = derived(settings_.store, "segment", file);
+  // Never the name of another's file, whatever happens at the same time.
+  const std::string unique = std::to_string(std::random_device{}());
+  const auto file = folder_ / ("seg-" + std::to_string(generation_) + "-" + unique + ".vecs");
+  const bool whole = segment_work_ == SegmentWork::kWhole;
+  segment_ =
+      derived(settings_.store, whole ? "segment" : "segment." + std::to_string(generation_), file);
   const SegmentDigest digest = write_segment(
       file, store_rows_.view(),
       {settings_.store, static_cast<std::uint64_t>(generation_), model_.identity, model_.dim});
@@ -254,7 +299,12 @@ void Publication::build_metadata() {
 
 void Publication::commit() {
   Transaction transaction = sidecar_.begin();
-  if (write_segment_) sidecar_.put_derived_file(segment_);
+  // Whoever was stopped for so long that another run took over and published must not undo that.
+  if (std::stoll(sidecar_.fact("", "generation").value_or("0")) + 1 != generation_) {
+    throw Unavailable("another run has published files of " + settings_.store + " meanwhile",
+                      "nothing is lost: run it again if something is still missing");
+  }
+  if (has_segment()) commit_segment();
   if (write_index_) sidecar_.put_derived_file(index_);
   if (write_metadata_) sidecar_.put_derived_file(metadata_);
   sidecar_.mark_damaged(store_rows_.damaged);
@@ -272,6 +322,17 @@ void Publication::commit() {
   }
   if (write_index_ || write_metadata_) remember_stamps();
   clean_up();
+}
+
+/// The new segment, instead of those whose rows it holds.
+void Publication::commit_segment() {
+  for (const DerivedFile& old : old_segments_) {
+    const bool is_later = old.kind != "segment";
+    if (segment_work_ == SegmentWork::kWhole ||
+        (segment_work_ == SegmentWork::kMergeLater && is_later))
+      sidecar_.remove_derived_file(settings_.store, old.kind);
+  }
+  sidecar_.put_derived_file(segment_);
 }
 
 void Publication::remember_stamps() {

@@ -20,6 +20,13 @@ struct LoadedRows {
   VectorRows view() const { return {ids, values, dim}; }
 };
 
+/// The segments of a store that the manifest names, by slot: first the large one, of the kind
+/// "segment", then those of rows that came later, of the kinds "segment.GENERATION".
+std::vector<DerivedFile> segments_of(Sidecar& sidecar, const std::string& store);
+bool is_segment(const DerivedFile& file);
+/// The slots that an index file holds, in order: those still live, and those removed since.
+std::vector<VectorId> slots_of_index(Sidecar& sidecar, const DerivedFile& index);
+
 /// One publish of the derived files (docs/formats/sidecar.md): plan() decides what is behind and
 /// reads it, build() writes files beside the old ones, commit() is the switch and renames the files
 /// for other programs. Killed anywhere, the old state or the new one is whole. The caller holds the
@@ -32,18 +39,23 @@ class Publication {
   /// False if nothing is behind. `new_segment`: the old one is known to be damaged.
   bool plan(PublishRule rule, bool new_segment);
   void build();
+  /// Throws Unavailable if somebody else published since plan(): what was built is not used.
   void commit();
 
-  bool has_segment() const noexcept { return write_segment_; }
+  bool has_segment() const noexcept { return segment_work_ != SegmentWork::kNone; }
   /// Removes what a killed publish and old generations left.
   void clean_up();
 
  private:
   std::size_t num_changed(const std::string& store, const DerivedFile& file);
   bool is_due_whole(const std::string& store, const DerivedFile& file);
-  void decide(PublishRule rule);
+  // kWhole: one segment of all rows. kAppend: one more, of the rows that are in none. kMergeLater:
+  // one of all rows behind the large one instead of many small ones.
+  enum class SegmentWork { kNone, kAppend, kMergeLater, kWhole };
+  void decide(PublishRule rule, bool new_segment);
+  SegmentWork decide_segment(bool always);
+  void commit_segment();
   void read_rows();
-  std::vector<std::int64_t> slots_of_old_index();
   void build_segment();
   void build_index();
   void build_metadata();
@@ -58,13 +70,13 @@ class Publication {
   std::filesystem::path unfinished_index_;
 
   Backend backend_ = Backend::kAuto;  // of the index file; kAuto: there is none
-  bool write_segment_ = false;
+  SegmentWork segment_work_ = SegmentWork::kNone;
   bool write_index_ = false;
   bool write_metadata_ = false;
   std::int64_t generation_ = 0;
   std::int64_t last_slot_ = 0;
   std::int64_t last_change_ = 0;
-  std::optional<DerivedFile> old_segment_;
+  std::vector<DerivedFile> old_segments_;
   std::optional<DerivedFile> old_index_;
   std::optional<DerivedFile> old_metadata_;
 

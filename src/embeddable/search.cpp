@@ -10,6 +10,7 @@
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/utf8.h"
+#include "nearlite/index/id_set.h"
 
 namespace nearlite {
 namespace {
@@ -50,20 +51,20 @@ RecordKey key_of(const SlotInfo& info) {
 }
 
 /// The slots whose record passes, ascending.
-std::vector<std::int64_t> allowed_slots(VectorEngine& engine, const std::string& store,
-                                        const std::function<bool(const RecordKey&)>& filter) {
+std::vector<VectorId> allowed_slots(VectorEngine& engine, const std::string& store,
+                                    const std::function<bool(const RecordKey&)>& filter) {
   std::vector<SlotInfo> infos;
   engine.read([&](Sidecar& sidecar) {
     sidecar.for_each_slot(store, "", [&](const SlotInfo& info) { infos.push_back(info); });
   });
-  std::vector<std::int64_t>
+  std::vector<VectorId>
       slots;  // the filter runs outside of the lock: it may be slow, or search itself
   std::map<RecordKey, bool> known;
   for (const SlotInfo& info : infos) {
     const RecordKey key = key_of(info);
     auto found = known.find(key);
     if (found == known.end()) found = known.emplace(key, filter(key)).first;
-    if (found->second) slots.push_back(info.slot);
+    if (found->second) slots.push_back(VectorId{info.slot});
   }
   return slots;
 }
@@ -184,10 +185,8 @@ RecordSearchResult EmbeddableDBMixin::search_records(std::span<const float> quer
   params.recall = options.recall;
   params.index_only = options.index_only;
   if (options.filter) {
-    params.filter =
-        [allowed = allowed_slots(engine(), options_.store_name, options.filter)](VectorId id) {
-          return std::binary_search(allowed.begin(), allowed.end(), static_cast<std::int64_t>(id));
-        };
+    params.among =
+        std::make_shared<const IdSet>(allowed_slots(engine(), options_.store_name, options.filter));
   }
   Widening widening(engine(), query, std::move(params), options.k);
   RecordCursor rows = iter_records();

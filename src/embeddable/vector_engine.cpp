@@ -8,6 +8,8 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/index/backend_file.h"
+#include "nearlite/index/subset_index.h"
+#include "publication.h"
 
 namespace nearlite {
 namespace {
@@ -38,7 +40,7 @@ struct VectorEngine::Loaded {
   std::int64_t last_slot = 0;
   std::int64_t last_change = 0;
   bool index_tried = false;
-  std::shared_ptr<const Segment> segment;
+  std::vector<std::shared_ptr<const Segment>> segments;  // by slot, the large one first
   std::shared_ptr<const VectorIndex> index;
   std::shared_ptr<DeltaIndex> delta;
   Tombstones dead;
@@ -46,7 +48,9 @@ struct VectorEngine::Loaded {
   EngineView view;
 
   bool holds(std::int64_t slot) const {
-    if (segment && segment->position_of(id_of(slot))) return true;
+    for (const auto& segment : segments) {
+      if (segment->position_of(id_of(slot))) return true;
+    }
     std::size_t low = 0;
     std::size_t high = delta ? delta->size() : 0;  // slots arrive in ascending order
     while (low < high) {
@@ -119,7 +123,7 @@ EngineView VectorEngine::view() {
   try {
     refresh_locked(*sidecar);
   } catch (const CorruptData&) {
-    if (!loaded_->segment) throw;
+    if (loaded_->segments.empty()) throw;
     distrust_segment_locked();
     refresh_locked(*sidecar);
   }
@@ -132,28 +136,53 @@ void VectorEngine::distrust_segment_locked() {
   segment_distrusted_ = true;
 }
 
-SearchResult VectorEngine::search(std::span<const float> query, const SearchParams& params) {
-  for (bool again = false;; again = true) {
+/// Runs a search on the newest snapshot. Damage of a file costs that file: first the index is left
+/// out, then the segments, for which the sidecar answers.
+template <typename Result>
+Result VectorEngine::on_snapshot(const SearchParams& params,
+                                 const std::function<Result(const IndexSnapshot&)>& search) {
+  for (int attempt = 0;; ++attempt) {
     EngineView now = view();
     if (!now.snapshot) return {};
-    if (query.size() != now.snapshot->dim()) {
-      throw InvalidArgument("the query has " + std::to_string(query.size()) +
-                            " dimensions, the store " + settings_.store + " has " +
-                            std::to_string(now.snapshot->dim()));
-    }
     if (params.index_only || index_pays_now(now.snapshot->size())) {
       const std::lock_guard lock(reading_);
       attach_index_locked();
       if (loaded_->view.snapshot) now = loaded_->view;
     }
     try {
-      return now.snapshot->search(query, params);
+      return search(*now.snapshot);
     } catch (const CorruptData&) {
-      if (again) throw;
+      if (attempt == 2) throw;
       const std::lock_guard lock(reading_);
-      distrust_segment_locked();
+      if (loaded_->index) {
+        loaded_->index.reset();
+        make_snapshot_locked();
+      } else {
+        distrust_segment_locked();
+      }
     }
   }
+}
+
+SearchResult VectorEngine::search(std::span<const float> query, const SearchParams& params) {
+  return on_snapshot<SearchResult>(params, [&](const IndexSnapshot& snapshot) {
+    check_dim(query.size() == snapshot.dim(), query.size(), snapshot.dim());
+    return snapshot.search(query, params);
+  });
+}
+
+std::vector<SearchResult> VectorEngine::search_batch(std::span<const float> queries,
+                                                     const SearchParams& params) {
+  return on_snapshot<std::vector<SearchResult>>(params, [&](const IndexSnapshot& snapshot) {
+    check_dim(queries.size() % snapshot.dim() == 0, queries.size(), snapshot.dim());
+    return snapshot.search_batch(queries, params);
+  });
+}
+
+void VectorEngine::check_dim(bool fits, std::size_t values, std::size_t dim) const {
+  if (fits) return;
+  throw InvalidArgument("the query has " + std::to_string(values) + " dimensions, the store " +
+                        settings_.store + " has " + std::to_string(dim));
 }
 
 bool VectorEngine::index_pays_now(std::size_t rows) {
@@ -198,7 +227,7 @@ void VectorEngine::refresh_locked(Sidecar& sidecar) {
 }
 
 void VectorEngine::reload_locked(Sidecar& sidecar, std::int64_t generation, std::int64_t model) {
-  loaded_ = std::make_unique<Loaded>();
+  const std::unique_ptr<Loaded> before = std::exchange(loaded_, std::make_unique<Loaded>());
   for (const ModelGeneration& known : sidecar.models(settings_.store)) {
     if (known.id == model) loaded_->model = known;
   }
@@ -207,21 +236,43 @@ void VectorEngine::reload_locked(Sidecar& sidecar, std::int64_t generation, std:
   loaded_->view.model = loaded_->model;
   if (!loaded_->model) return;
   loaded_->delta = std::make_shared<DeltaIndex>(loaded_->model->dim);
-  const auto file = sidecar.derived_file(settings_.store, "segment");
-  if (!file || file->model_identity != loaded_->model->identity || segment_distrusted_) return;
-  try {
-    const SegmentExpectation expected{
-        .store = settings_.store,
-        .generation = static_cast<std::uint64_t>(file->generation),
-        .model_identity = file->model_identity,
-        .dim = loaded_->model->dim,
-        .digest = SegmentDigest{static_cast<std::uint64_t>(file->count), file->bytes, file->xxh3}};
-    loaded_->segment = Segment::open(folder() / file->file, expected);
-    loaded_->last_slot = file->last_slot;
-    loaded_->last_change = file->last_change;
-  } catch (const Error&) {
-    // Missing or damaged: the sidecar holds the same vectors, and the next run publishes anew.
-    loaded_->segment.reset();
+  if (segment_distrusted_) return;
+  open_segments_locked(sidecar, before->segments);
+  // An index stays what it is as long as its segment does.
+  if (!loaded_->segments.empty() && !before->segments.empty() &&
+      loaded_->segments.front() == before->segments.front()) {
+    loaded_->index = before->index;
+    loaded_->index_tried = before->index != nullptr;
+  }
+}
+
+/// The segments of the manifest, as far as each is what was written. From the first one that is
+/// not, the sidecar gives the rows, and the next run publishes anew.
+void VectorEngine::open_segments_locked(
+    Sidecar& sidecar, const std::vector<std::shared_ptr<const Segment>>& open_ones) {
+  Loaded& state = *loaded_;
+  for (const DerivedFile& file : segments_of(sidecar, settings_.store)) {
+    if (file.model_identity != state.model->identity) return;
+    try {
+      const SegmentExpectation expected{
+          .store = settings_.store,
+          .generation = static_cast<std::uint64_t>(file.generation),
+          .model_identity = file.model_identity,
+          .dim = state.model->dim,
+          .digest = SegmentDigest{static_cast<std::uint64_t>(file.count), file.bytes, file.xxh3}};
+      // One that is open already stays: what was verified of it need not be read again.
+      const auto same = std::ranges::find_if(open_ones, [&](const auto& segment) {
+        return segment->digest() == *expected.digest &&
+               segment->info().generation == *expected.generation;
+      });
+      state.segments.push_back(
+          same != open_ones.end() ? *same : Segment::open(folder() / file.file, expected));
+    } catch (const Error&) {
+      return;
+    }
+    const bool is_first = state.segments.size() == 1;
+    state.last_slot = file.last_slot;
+    state.last_change = is_first ? file.last_change : std::min(state.last_change, file.last_change);
   }
 }
 
@@ -243,41 +294,53 @@ void VectorEngine::add_new_rows_locked(Sidecar& sidecar) {
     if (state.holds(removal.slot)) dead.push_back(id_of(removal.slot));
   }
   if (!dead.empty()) state.dead = state.dead.with(dead);
+  make_snapshot_locked();
+}
+
+void VectorEngine::make_snapshot_locked() {
+  Loaded& state = *loaded_;
   std::vector<SnapshotPart> parts;
-  if (state.segment && state.segment->size() > 0) parts.push_back({state.segment, state.index});
+  for (const auto& segment : state.segments) {
+    if (segment->size() == 0) continue;
+    parts.push_back({segment, segment == state.segments.front() ? state.index : nullptr});
+  }
   state.view.snapshot = std::make_shared<const IndexSnapshot>(state.model->dim, std::move(parts),
                                                               DeltaView(state.delta), state.dead);
 }
 
-/// Opens the backend's file beside the segment, if it holds exactly its rows and is what the
-/// manifest says.
+/// Opens the backend's file for the large segment, if it is what the manifest says and holds all of
+/// its rows. Of a file that several stores share, the store sees its own rows.
 void VectorEngine::attach_index_locked() {
   Loaded& state = *loaded_;
-  if (state.index_tried || !state.segment || settings_.backend == Backend::kFlat) return;
-  state.index_tried = true;
-  const auto file = reader_->derived_file("", "index");
-  if (!file || file->model_identity != state.model->identity || file->last_slot < 0 ||
-      file->count != static_cast<std::int64_t>(state.segment->size())) {
+  if (state.index_tried || state.segments.empty() || settings_.backend == Backend::kFlat ||
+      state.segments.front()->size() == 0) {
     return;
   }
-  const auto segment_file = reader_->derived_file(settings_.store, "segment");
-  if (!segment_file || segment_file->generation != file->generation) return;
+  state.index_tried = true;
+  const Segment& segment = *state.segments.front();
+  const auto file = reader_->derived_file("", "index");
+  if (!file || file->model_identity != state.model->identity ||
+      file->last_slot < static_cast<std::int64_t>(segment.ids().back())) {
+    return;
+  }
   try {
-    const auto path = settings_.index;
-    const auto stamp = stamp_of(path);
+    const auto stamp = stamp_of(settings_.index);
     const Backend backend = backend_of(file->backend);
     if (!stamp || stamp->size_bytes != file->bytes) return;
     // A graph file proves itself, block by block; the others cannot.
-    if (backend != Backend::kGraph && sha256_of_file(path) != file->sha256) return;
-    const VectorRows rows = state.segment->rows();
-    state.index = open_backend_file(backend, path, rows.dim,
-                                    std::vector<VectorId>(rows.ids.begin(), rows.ids.end()),
-                                    file->calibration,
-                                    {.model_identity = file->model_identity,
-                                     .generation = static_cast<std::uint64_t>(file->generation)});
-    state.view.snapshot = std::make_shared<const IndexSnapshot>(
-        state.model->dim, std::vector<SnapshotPart>{{state.segment, state.index}},
-        DeltaView(state.delta), state.dead);
+    if (backend != Backend::kGraph && sha256_of_file(settings_.index) != file->sha256) return;
+    const bool alone = file->count == static_cast<std::int64_t>(segment.size()) &&
+                       file->generation == static_cast<std::int64_t>(segment.info().generation);
+    const auto own = segment.ids();
+    std::vector<VectorId> ids =
+        alone ? std::vector<VectorId>(own.begin(), own.end()) : slots_of_index(*reader_, *file);
+    if (ids.size() != static_cast<std::size_t>(file->count)) return;
+    auto index = open_backend_file(backend, settings_.index, segment.dim(), std::move(ids),
+                                   file->calibration,
+                                   {.model_identity = file->model_identity,
+                                    .generation = static_cast<std::uint64_t>(file->generation)});
+    state.index = alone ? std::move(index) : std::make_shared<SubsetIndex>(std::move(index), own);
+    make_snapshot_locked();
   } catch (const Error&) {
     state.index.reset();  // exact search needs no index
   }

@@ -18,6 +18,14 @@
 
 namespace nearlite {
 
+/// When derived files are written anew. In vectors.
+struct PublishLimits {
+  std::size_t whole_up_to = 20'000;  // at most so many: whole with every change
+  std::size_t seal_from = 4'096;  // new ones that are worth a segment of their own: until then each
+                                  // process holds them in memory
+  std::size_t later_segments = 8;  // behind the large one, before they become one
+};
+
 /// What a VectorEngine works for.
 struct EngineSettings {
   std::filesystem::path sidecar;   // NAME.sqlite
@@ -27,6 +35,7 @@ struct EngineSettings {
   std::string store;
   Backend backend = Backend::kAnnoy;
   const Clock* clock = nullptr;
+  PublishLimits limits = {};
 };
 
 /// What was searchable at one moment.
@@ -58,6 +67,11 @@ class VectorEngine {
   /// result.
   SearchResult search(std::span<const float> query, const SearchParams& params);
 
+  /// One result per query, in the time of a few; queries: [n, dim] row-major. Nothing stored: no
+  /// result at all.
+  std::vector<SearchResult> search_batch(std::span<const float> queries,
+                                         const SearchParams& params);
+
   /// Runs `body` in one write transaction, committed when it returns. Makes the sidecar if it is
   /// missing.
   void write(const std::function<void(Sidecar&)>& body);
@@ -83,11 +97,18 @@ class VectorEngine {
 
  private:
   struct Loaded;
+  template <typename Result>
+  Result on_snapshot(const SearchParams& params,
+                     const std::function<Result(const IndexSnapshot&)>& search);
+  void check_dim(bool fits, std::size_t values, std::size_t dim) const;
   Sidecar& writer_locked();
   Sidecar* reader_locked();
   void refresh_locked(Sidecar& sidecar);
   void reload_locked(Sidecar& sidecar, std::int64_t generation, std::int64_t model);
   void add_new_rows_locked(Sidecar& sidecar);
+  void open_segments_locked(Sidecar& sidecar,
+                            const std::vector<std::shared_ptr<const Segment>>& open_ones);
+  void make_snapshot_locked();
   void attach_index_locked();
   bool index_pays_now(std::size_t rows);
   void distrust_segment_locked();

@@ -83,7 +83,7 @@ std::vector<VectorEngine::Damage> VectorEngine::verify_derived() {
   read([&](Sidecar& sidecar) { files = sidecar.derived_files(); });
   for (const DerivedFile& file : files) {
     if (!file.store.empty() && file.store != settings_.store) continue;
-    const std::filesystem::path path = file.kind == "segment" ? folder() / file.file
+    const std::filesystem::path path = is_segment(file)       ? folder() / file.file
                                        : file.kind == "index" ? settings_.index
                                                               : settings_.metadata;
     if (!stamp_of(path)) {
@@ -92,7 +92,7 @@ std::vector<VectorEngine::Damage> VectorEngine::verify_derived() {
       continue;
     }
     try {
-      if (file.kind == "segment") {
+      if (is_segment(file)) {
         Segment::open(path, {.store = settings_.store,
                              .generation = static_cast<std::uint64_t>(file.generation),
                              .digest = SegmentDigest{static_cast<std::uint64_t>(file.count),

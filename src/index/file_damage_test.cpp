@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <limits>
 #include <random>
+#include <thread>
 
 #include "annoy_format.h"
 #include "nearlite/base/checksum.h"
@@ -191,6 +193,47 @@ TEST_F(SegmentDamage, AFileCutOrOverwrittenWhileOpenIsNoticed) {
               HasSubstr("while it was open"));
   corruption_of([&] { segment->rows(); });
   corruption_of([&] { segment->position_of(rows_.ids[3]); });
+}
+
+/// Cuts or overwrites a file in place while threads use it: each use is right or throws CorruptData.
+void damage_during(const std::filesystem::path& file, const std::string& good,
+                   const std::function<void()>& use) {
+  std::atomic<bool> stop{false};
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      while (!stop) {
+        try {
+          use();
+        } catch (const CorruptData&) {
+          break;  // this map is lost, as it should be
+        }
+      }
+    });
+  }
+  std::mt19937 random(3);
+  std::string other(good.size(), '\0');
+  for (char& byte : other) byte = static_cast<char>(random());
+  write_bytes(file, other);
+  std::filesystem::resize_file(file, good.size() / 3);
+  std::filesystem::resize_file(file, 0);
+  std::filesystem::resize_file(file, good.size());
+  stop = true;
+}
+
+TEST_F(SegmentDamage, AFileCutWhileThreadsReadItNeverEndsTheProcess) {
+  const SearchParams params{.k = 5};
+  const auto expected = Segment::open(file_)->search(rows_.row(3), params).neighbors;
+  for (int round = 0; round < 20; ++round) {
+    write_bytes(file_, good_);
+    // Long ago, as files are: times of files are counted in steps of some milliseconds.
+    std::filesystem::last_write_time(file_, std::filesystem::file_time_type::clock::now() -
+                                                std::chrono::hours(1));
+    const auto segment = Segment::open(file_);
+    damage_during(file_, good_,
+                  [&] { EXPECT_EQ(segment->search(rows_.row(3), params).neighbors, expected); });
+    corruption_of([&] { segment->search(rows_.row(3), params); });
+  }
 }
 
 class AnnoyDamage : public testing::Test {

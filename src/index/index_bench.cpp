@@ -19,6 +19,7 @@
 #include "nearlite/index/delta.h"
 #include "nearlite/index/flat_index.h"
 #include "nearlite/index/graph_index.h"
+#include "nearlite/index/id_set.h"
 #include "nearlite/index/segment.h"
 #include "nearlite/index/snapshot.h"
 #include "planner.h"
@@ -197,6 +198,40 @@ void bench_exact(Data& data, const test::TemporaryFolder& folder) {
       static_cast<double>(data.rows.size()) / write_ms * 1000.0, open_ms, first_ms);
 }
 
+/// Many queries in one scan, and filters that few rows pass.
+void bench_forms(const Data& data, const test::TemporaryFolder& folder) {
+  const IndexSnapshot snapshot(data.rows.dim, {{Segment::open(folder / "bench.vecs")}});
+  const SearchParams params{.k = kK, .recall = 1.0};
+  const std::size_t count = std::min<std::size_t>(100, data.queries.size());
+  const auto queries = std::span(data.queries.values).first(count * data.rows.dim);
+  double best_us = 0;
+  for (int pass = 0; pass < 4; ++pass) {
+    const ThreadStopwatch watch;
+    snapshot.search_batch(queries, params);
+    const double us = watch.elapsed_us() / static_cast<double>(count);
+    best_us = pass == 0 ? us : std::min(best_us, us);
+  }
+  std::printf("%-44s %7zu x %-4zu %9.4f ms of processor time per query\n",
+              ("exact, " + std::to_string(count) + " queries together").c_str(), data.rows.size(),
+              data.rows.dim, best_us / 1000.0);
+  for (const std::size_t one_in : {1000, 100, 10, 2}) {
+    std::vector<VectorId> passing;
+    for (std::size_t i = 0; i < data.rows.size(); i += one_in) passing.push_back(data.rows.ids[i]);
+    SearchParams filtered = params;
+    filtered.among = std::make_shared<IdSet>(std::move(passing));
+    double total_us = 0;
+    for (int pass = 0; pass < 3; ++pass) {
+      const ThreadStopwatch watch;
+      for (std::size_t i = 0; i < count; ++i) snapshot.search(data.queries.row(i), filtered);
+      const double us = watch.elapsed_us() / static_cast<double>(count);
+      total_us = pass == 0 ? us : std::min(total_us, us);
+    }
+    std::printf("%-44s %7zu x %-4zu %9.4f ms of processor time per query\n",
+                ("exact, filter passes 1 in " + std::to_string(one_in)).c_str(), data.rows.size(),
+                data.rows.dim, total_us / 1000.0);
+  }
+}
+
 void bench_backend(const Data& data, const test::TemporaryFolder& folder, Backend backend) {
   const std::string name(backend_name(backend));
   const auto file = folder / ("bench." + name);
@@ -284,6 +319,7 @@ void run(const Settings& settings) {
     Data data = make_data(settings, size);
     if (!settings.export_to.empty()) export_data(data, settings.export_to);
     bench_exact(data, folder);
+    bench_forms(data, folder);
     if (!settings.only.empty()) {
       bench_backend(data, folder, backend_of(settings.only));
       continue;

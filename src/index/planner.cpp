@@ -6,6 +6,7 @@
 
 #include "codes.h"
 #include "nearlite/index/calibration.h"
+#include "nearlite/index/id_set.h"
 #include "thread_clock.h"
 
 namespace nearlite {
@@ -31,6 +32,14 @@ double measure_scan(std::size_t bytes) {
   return best_us / (static_cast<double>(codes.size()) / (1 << 20));
 }
 
+/// What a set of ids leaves of a scan: few passing rows are scored one by one, each at the price of
+/// some 16 scanned ones.
+double share_scanned(const Segment& segment, const SearchParams& params) {
+  if (!params.among) return 1.0;
+  const auto passing = static_cast<double>(params.among->size());
+  return std::min(1.0, 16.0 * passing / static_cast<double>(segment.size()));
+}
+
 }  // namespace
 
 double scan_us_per_mib(std::uint64_t bytes) {
@@ -53,7 +62,8 @@ bool index_pays(const Segment& segment, const VectorIndex& index, const SearchPa
   // Both figures are measured; a doubtful gain is not worth the lost certainty.
   constexpr double kClearlyCheaper = 0.75;
   const std::uint64_t bytes = segment.scan_bytes();
-  const double scan_us = static_cast<double>(bytes) / (1 << 20) * scan_us_per_mib(bytes);
+  const double scan_us = static_cast<double>(bytes) / (1 << 20) * scan_us_per_mib(bytes) *
+                         share_scanned(segment, params);
   // Queries of one scan share what it reads; what is left is a third of the work or less.
   constexpr double kOfMany = 1.0 / 3.0;
   const double share =

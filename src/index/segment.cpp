@@ -43,6 +43,12 @@ VectorRows Segment::rows() const {
   return {layout_->ids, layout_->values, dim()};
 }
 
+std::span<const VectorId> Segment::ids() const {
+  file_->check_unchanged();
+  file_->verify(layout_->ids);
+  return layout_->ids;
+}
+
 std::optional<std::size_t> Segment::position_of(VectorId id) const {
   file_->check_unchanged();
   file_->verify(layout_->ids);

@@ -128,7 +128,7 @@ void bench_index(const Inputs& in) {
       median_us(queries, [&](std::size_t q) { exact_search(rows, rows.row(q), {.k = 10}); });
   report("exact search", "nearlite fp32 scan", shape, scan, "us/query", "less");
 
-  for (const Backend backend : {Backend::kAnnoy, Backend::kFaiss}) {
+  for (const Backend backend : {Backend::kAnnoy, Backend::kFaiss, Backend::kGraph}) {
     const std::string name{backend_name(backend)};
     const auto file = in.work / ("vectors." + name);
     const Stopwatch watch;

@@ -75,6 +75,8 @@ class Segment : public VectorIndex {
 
   /// All ids and vectors, verified now. The view lives as long as the segment.
   VectorRows rows() const;
+  /// All ids, ascending, verified now.
+  std::span<const VectorId> ids() const;
   /// Where an id stands, if it is here.
   std::optional<std::size_t> position_of(VectorId id) const;
   /// The vector at a position below size(), bit for bit as written: [dim] floats.
