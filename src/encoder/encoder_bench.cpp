@@ -1,4 +1,4 @@
-// What the encoder costs: nearlite_encoder_bench TEXTS [MODEL [SECONDS]]
+// What the encoder costs: nearlite_encoder_bench TEXTS [MODEL [SECONDS [PRECISION]]]
 // TEXTS: one text per line (package descriptions, for example); the first 1,500 are used. MODEL: a
 // folder or a name (default: all-MiniLM-L6-v2 where the environment says that models are). SECONDS:
 // for how long each figure is repeated (default 6). Prints one JSON object per figure, in the units
@@ -29,14 +29,15 @@ using nearlite::TextRole;
 constexpr std::size_t kMaxTexts = 1500;
 constexpr const char* kQuestion = "how do I resize a picture on the command line";
 
+std::string who;  // "nearlite int16"
+
 void report(const std::string& what, const std::string& shape, double value, const char* unit) {
-  std::printf("%s\n", nlohmann::json{{"figure", what},
-                                     {"who", "nearlite fp32"},
-                                     {"shape", shape},
-                                     {"value", value},
-                                     {"unit", unit}}
-                          .dump()
-                          .c_str());
+  std::printf(
+      "%s\n",
+      nlohmann::json{
+          {"figure", what}, {"who", who}, {"shape", shape}, {"value", value}, {"unit", unit}}
+          .dump()
+          .c_str());
   std::fflush(stdout);
 }
 
@@ -54,15 +55,17 @@ std::vector<std::string> read_lines(const char* file) {
   return lines;
 }
 
-std::shared_ptr<const TextEncoder> open(const std::string& model, std::size_t threads) {
+std::shared_ptr<const TextEncoder> open(const std::string& model, std::size_t threads,
+                                        nearlite::Precision precision) {
   return nearlite::lazy_encoder(model, nearlite::ModelPlaces::from_environment(),
-                                {.threads = threads});
+                                {.threads = threads, .precision = precision});
 }
 
-void bench(const std::string& model, const std::vector<std::string>& lines, double seconds) {
+void bench(const std::string& model, const std::vector<std::string>& lines, double seconds,
+           nearlite::Precision precision) {
   const std::string_view question = kQuestion;
   const Stopwatch first;
-  const auto single = open(model, 1);
+  const auto single = open(model, 1, precision);
   single->encode(std::span(&question, 1), TextRole::kQuery);
   report("first vector, look-up and loading included", "1 text", first.elapsed_ms(), "ms");
 
@@ -79,7 +82,7 @@ void bench(const std::string& model, const std::vector<std::string>& lines, doub
   constexpr std::size_t kSlice = 25;
   const std::vector<std::string_view> texts(lines.begin(), lines.end());
   for (const std::size_t threads : {1, 2}) {
-    const auto encoder = open(model, threads);
+    const auto encoder = open(model, threads, precision);
     encoder->encode(std::span(texts).first(std::min<std::size_t>(8, texts.size())),
                     TextRole::kPlain);
     double tokens = 0;
@@ -108,8 +111,8 @@ void bench(const std::string& model, const std::vector<std::string>& lines, doub
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2 || argc > 4) {
-    std::fprintf(stderr, "usage: nearlite_encoder_bench TEXTS [MODEL [SECONDS]]\n");
+  if (argc < 2 || argc > 5) {
+    std::fprintf(stderr, "usage: nearlite_encoder_bench TEXTS [MODEL [SECONDS [PRECISION]]]\n");
     return 2;
   }
   const std::vector<std::string> lines = read_lines(argv[1]);
@@ -118,7 +121,10 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    bench(argc > 2 ? argv[2] : "", lines, argc > 3 ? std::atof(argv[3]) : 6.0);
+    const auto precision =
+        nearlite::chosen_precision(nearlite::precision_of_name(argc > 4 ? argv[4] : "auto"));
+    who = "nearlite " + std::string(nearlite::precision_name(precision));
+    bench(argc > 2 ? argv[2] : "", lines, argc > 3 ? std::atof(argv[3]) : 6.0, precision);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

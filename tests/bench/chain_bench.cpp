@@ -65,10 +65,25 @@ std::vector<std::string_view> views(const std::vector<std::string>& texts, std::
 
 // ------------------------------------------------------------------------------------------------
 
+/// The default first: peers are compared with it.
+std::vector<std::pair<std::size_t, Precision>> encoder_variants() {
+  std::vector<std::pair<std::size_t, Precision>> variants;
+  for (const std::size_t threads : std::set<std::size_t>{1, available_cpus()}) {
+    const Precision best = chosen_precision(Precision::kAuto);
+    variants.emplace_back(threads, best);
+    for (const Precision other :
+         {Precision::kFp32, Precision::kBf16, Precision::kInt16, Precision::kInt8}) {
+      if (other != best) variants.emplace_back(threads, other);
+    }
+  }
+  return variants;
+}
+
 void bench_encoder(const Inputs& in) {
   const auto texts = views(in.texts, 1000);
-  for (const std::size_t threads : std::set<std::size_t>{1, available_cpus()}) {
-    const auto encoder = open_encoder(in.model, {.threads = threads});
+  for (const auto& [threads, precision] : encoder_variants()) {
+    const auto encoder = open_encoder(in.model, {.threads = threads, .precision = precision});
+    const std::string who = "nearlite " + std::string(precision_name(precision));
     encoder->encode(views(in.texts, 8), TextRole::kPlain);  // loads the weights
     const Stopwatch watch;
     const EncodedBatch batch = encoder->encode(texts, TextRole::kPlain);
@@ -76,14 +91,13 @@ void bench_encoder(const Inputs& in) {
     const std::string shape = std::to_string(texts.size()) + " descriptions, " +
                               std::to_string(batch.num_tokens / texts.size()) + " tokens each, " +
                               std::to_string(threads) + " threads";
-    report("encode", "nearlite fp32", shape, static_cast<double>(batch.num_tokens) / seconds,
-           "tokens/s", "more");
+    report("encode", who, shape, static_cast<double>(batch.num_tokens) / seconds, "tokens/s",
+           "more");
     if (threads == 1) {
       const std::string_view question = "how do I reset a forgotten password?";
       const double us = median_us(
           200, [&](std::size_t) { encoder->encode(std::span(&question, 1), TextRole::kQuery); });
-      report("encode one question", "nearlite fp32", "10 tokens, 1 thread", us / 1000, "ms",
-             "less");
+      report("encode one question", who, "10 tokens, 1 thread", us / 1000, "ms", "less");
     }
   }
 }
