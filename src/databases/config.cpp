@@ -80,6 +80,16 @@ class ConfigReader {
     return value->get();
   }
 
+  int generation_of(const toml::table& table, const std::string& key, int fallback) const {
+    constexpr std::int64_t kMostGenerations = 1'000'000;
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return fallback;
+    const toml::value<std::int64_t>* value = node->as_integer();
+    if (value == nullptr || value->get() < 1 || value->get() > kMostGenerations)
+      fail(*node, "\"" + key + "\" must be a number from 1 to 1000000");
+    return static_cast<int>(value->get());
+  }
+
   std::vector<std::string> strings_of(const toml::table& table, const std::string& key) const {
     const toml::node* node = table.get(key);
     if (node == nullptr) return {};
@@ -147,22 +157,30 @@ class ConfigReader {
                        "\" is one of the six built-in stores; give the table another "
                        "name, or leave out database and table to set options of the built-in one");
       }
-      check_keys(section, {"backend", "model", "governance"}, " in [store." + name + "]");
-      config_.seeds.push_back({.name = name,
-                               .backend = backend_in(section),
-                               .model = string_of(section, "model"),
-                               .governance = governance_in(section, "full"),
-                               .line = line});
+      check_keys(
+          section,
+          {"backend", "model", "governance", "generation", "previous_model", "previous_generation"},
+          " in [store." + name + "]");
+      config_.seeds.push_back(
+          {.name = name,
+           .backend = backend_in(section),
+           .model = string_of(section, "model"),
+           .governance = governance_in(section, "full"),
+           .generation = generation_of(section, "generation", 1),
+           .previous_model = string_of(section, "previous_model"),
+           .previous_generation = generation_of(section, "previous_generation", 0),
+           .line = line});
       return;
     }
     read_table(name, section, line);
   }
 
   void read_table(const std::string& name, const toml::table& section, int line) {
-    check_keys(section,
-               {"database", "table", "key", "text", "template", "where", "updated", "expose",
-                "backend", "model", "governance"},
-               " in [store." + name + "]");
+    check_keys(
+        section,
+        {"database", "table", "key", "text", "template", "vector", "where", "updated", "expose",
+         "backend", "model", "governance", "generation", "previous_model", "previous_generation"},
+        " in [store." + name + "]");
     for (const char* needed : {"database", "table"}) {
       if (string_of(section, needed).empty()) {
         fail(section, "[store." + name + "] needs " + needed + " = \"...\"");
@@ -174,17 +192,22 @@ class ConfigReader {
                       .key = strings_of(section, "key"),
                       .text = strings_of(section, "text"),
                       .text_template = string_of(section, "template"),
+                      .vector = string_of(section, "vector"),
                       .where = string_of(section, "where"),
                       .updated = string_of(section, "updated"),
                       .expose = strings_of(section, "expose"),
                       .backend = backend_in(section),
                       .model = string_of(section, "model"),
                       .governance = governance_in(section, "secrets"),
+                      .generation = generation_of(section, "generation", 1),
+                      .previous_model = string_of(section, "previous_model"),
+                      .previous_generation = generation_of(section, "previous_generation", 0),
                       .line = line};
-    if (store.text.empty() == store.text_template.empty()) {
+    const bool no_text = store.text.empty() && store.text_template.empty();
+    if (store.text.empty() == store.text_template.empty() && (!no_text || store.vector.empty())) {
       fail(section, "[store." + name +
                         "] needs either text = [columns] or template = \"{column}\"" +
-                        (store.text.empty() ? "" : ", not both"));
+                        (store.text.empty() ? ", or vector = \"column\"" : ", not both"));
     }
     config_.tables.push_back(std::move(store));
   }

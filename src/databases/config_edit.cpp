@@ -74,6 +74,7 @@ std::string section_of(const std::filesystem::path& file, const TableConfig& sto
   if (!store.key.empty()) line("key", list_of(store.key));
   if (!store.text.empty()) line("text", list_of(store.text));
   if (!store.text_template.empty()) line("template", toml_string(store.text_template));
+  if (!store.vector.empty()) line("vector", toml_string(store.vector));
   if (!store.where.empty()) line("where", toml_string(store.where));
   if (!store.updated.empty()) line("updated", toml_string(store.updated));
   if (!store.expose.empty()) line("expose", list_of(store.expose));
@@ -131,6 +132,7 @@ std::string trimmed(const std::string& text) {
 }
 
 std::string value_text(const std::string& key, const std::string& value) {
+  if (key == "generation" || key == "previous_generation") return value;
   if (!is_list_key(key)) return toml_string(value);
   if (trimmed(value).starts_with("[")) return trimmed(value);
   std::vector<std::string> names;
@@ -233,13 +235,13 @@ void add_store(const std::filesystem::path& file, const TableConfig& store, Conf
   write_checked(file, text, place);
 }
 
-void set_store(const std::filesystem::path& file, const std::string& name, const std::string& key,
-               const std::string& value, ConfigPlace place) {
-  std::string text = read_or_empty(file);
-  const Config config = parse_config(text, file, place);
+namespace {
+
+void set_in_text(std::string& text, const std::filesystem::path& file, const std::string& name,
+                 const std::string& key, const std::string& value, ConfigPlace place) {
   const ParsedText parsed = find_section(text, name);
   if (parsed.section == nullptr) {
-    if (!is_seed_store(name)) throw_unknown_store(name, config);
+    if (!is_seed_store(name)) throw_unknown_store(name, parse_config(text, file, place));
     if (value.empty()) return;
     append_section(text, header_of(name) + key + " = " + value_text(key, value) + "\n");
   } else if (parsed.section->contains(key)) {
@@ -252,7 +254,21 @@ void set_store(const std::filesystem::path& file, const std::string& name, const
     }
     insert_key(text, *parsed.section, key, value);
   }
+}
+
+}  // namespace
+
+void set_store(const std::filesystem::path& file, const std::string& name,
+               const std::vector<std::pair<std::string, std::string>>& changes, ConfigPlace place) {
+  std::string text = read_or_empty(file);
+  parse_config(text, file, place);
+  for (const auto& [key, value] : changes) set_in_text(text, file, name, key, value, place);
   write_checked(file, text, place);
+}
+
+void set_store(const std::filesystem::path& file, const std::string& name, const std::string& key,
+               const std::string& value, ConfigPlace place) {
+  set_store(file, name, {{key, value}}, place);
 }
 
 void remove_store(const std::filesystem::path& file, const std::string& name, ConfigPlace place) {

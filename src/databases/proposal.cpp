@@ -15,6 +15,7 @@ namespace {
 
 constexpr double kProseWords = 4;    // words on average that make a text
 constexpr double kTitleWords = 2.5;  // words that make a short text worth searching alone
+constexpr double kOneWord = 1.5;     // below this a column holds single words
 constexpr double kLetters = 0.5;     // share of letters in anything people wrote
 constexpr double kDifferent = 0.5;   // share of different values that tells titles from categories
 constexpr std::size_t kCategorySample = 20;  // below this many texts nothing is called a category
@@ -39,6 +40,16 @@ bool named_like_a_title(const std::string& column) {
     if (lower.ends_with(ending)) return true;
   }
   return false;
+}
+
+/// EPSG, IAU_2015: codes are written in capitals, names of people and things are not. Letters
+/// beyond ASCII count as small ones.
+bool has_lower_case(const std::vector<std::string>& samples) {
+  return std::any_of(samples.begin(), samples.end(), [](const std::string& sample) {
+    return std::any_of(sample.begin(), sample.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || static_cast<unsigned char>(c) >= 0x80U;
+    });
+  });
 }
 
 enum class Role { kLeftOut, kProse, kTitle, kShortName };
@@ -69,7 +80,11 @@ Verdict judge(const ColumnProfile& profile) {
   if (profile.words >= kProseWords) {
     return {Role::kProse, "text, " + words_on_average(profile)};
   }
-  const bool title = different >= kDifferent || profile.texts < kCategorySample;
+  // In a small table every short text looks different: one word must be so.
+  const bool title =
+      different >= kDifferent || (profile.texts < kCategorySample && profile.words >= kOneWord);
+  if (profile.words < kOneWord && !has_lower_case(profile.samples))
+    return {Role::kLeftOut, "single words or codes"};
   if (title && profile.words >= kTitleWords) {
     return {Role::kTitle, "short text, " + words_on_average(profile)};
   }
@@ -266,6 +281,10 @@ class Proposer {
     bool worth_it = asked;  // somebody who names a table wants also its short names
     for (const ColumnProfile& profile : profiles) {
       verdicts.push_back(judge(profile));
+      if (!asked && proposed.key.size() > 1 && contains_name(proposed.key, profile.name) &&
+          profile.words < kOneWord && verdicts.back().role != Role::kLeftOut) {
+        verdicts.back() = {Role::kLeftOut, "a part of the key, single words"};
+      }
       worth_it =
           worth_it || verdicts.back().role == Role::kProse || verdicts.back().role == Role::kTitle;
     }

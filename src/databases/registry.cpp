@@ -124,6 +124,20 @@ struct Registry::Builder {
     registry.state_->tables.emplace(name, std::move(table));
   }
 
+  /// "app.db.nearlite" becomes the store "app.db".
+  void add_broken(const std::filesystem::path& folder, const Error& error) {
+    const std::string name = default_store_name(folder.stem().string(), folder, taken);
+    registry.entries_.push_back({.name = name,
+                                 .class_name = name,
+                                 .database = folder.parent_path() / folder.stem(),
+                                 .table = {},
+                                 .seed_store = false,
+                                 .exists = true,
+                                 .sidecar_folder = folder,
+                                 .broken = error.what()});
+    taken.push_back(name);
+  }
+
   void finish() {
     const auto first_table =
         std::find_if(registry.entries_.begin(), registry.entries_.end(),
@@ -165,8 +179,12 @@ Registry Registry::of_folder(const std::filesystem::path& data_folder, StoreSett
   }
   for (const std::filesystem::path& folder : sidecar_folders_in(data_folder)) {
     if (!is_readable_file(sidecar_config(folder))) continue;
-    const Config recorded = read_config(sidecar_config(folder), ConfigPlace::kSidecar);
-    for (const TableConfig& table : recorded.tables) builder.add_table(table, recorded, folder);
+    try {
+      const Config recorded = read_config(sidecar_config(folder), ConfigPlace::kSidecar);
+      for (const TableConfig& table : recorded.tables) builder.add_table(table, recorded, folder);
+    } catch (const Error& error) {
+      builder.add_broken(folder, error);
+    }
   }
   builder.finish();
   return registry;
@@ -222,9 +240,13 @@ const StoreEntry& Registry::entry(const std::string& name) const {
   std::vector<std::string> names;
   for (const StoreEntry& entry : entries_) names.push_back(entry.name);
   const auto near = nearest_name(name, names);
+  std::string broken;
+  for (const StoreEntry& entry : entries_) {
+    if (!entry.broken.empty()) broken += "; not read: " + entry.broken;
+  }
   throw NotFound("there is no store \"" + name + "\"" +
                  (near ? "; did you mean \"" + *near + "\"?" : ".") +
-                 (names.empty() ? "" : " Stores: " + join_names(names)));
+                 (names.empty() ? "" : " Stores: " + join_names(names)) + broken);
 }
 
 std::shared_ptr<const Gate> Registry::gate_of(const StoreEntry& entry) const {
@@ -253,10 +275,18 @@ EmbeddableOptions Registry::with_settings(EmbeddableOptions options, const Store
   if (configured_backend) options.backend = *configured_backend;
   if (settings_.backend) options.backend = *settings_.backend;
   options.encoder = state_->encoder_of(options.model_name, settings_);
+  options.other_encoder = [state = state_, settings = settings_](const std::string& name) {
+    return state->encoder_of(name, settings);
+  };
   return options;
 }
 
 std::unique_ptr<Store> Registry::open(const StoreEntry& entry) const {
+  if (!entry.broken.empty()) {
+    throw InvalidArgument(entry.broken, "correct the file, or remove the folder " +
+                                            entry.sidecar_folder.string() +
+                                            " and run nearlite index again");
+  }
   if (entry.seed_store) return open_seed(entry, Open::kExisting);
   const TableConfig& config = state_->tables.at(entry.name);
   return std::make_unique<TableStore>(
@@ -264,6 +294,34 @@ std::unique_ptr<Store> Registry::open(const StoreEntry& entry) const {
       with_settings(TableStore::options_for(config, entry.sidecar_folder), entry, config.model,
                     config.backend),
       entry.name);
+}
+
+std::unique_ptr<Store> Registry::open_generation(const StoreEntry& entry, const std::string& model,
+                                                 int generation) const {
+  Registry other = *this;
+  other.settings_.model_name = model;
+  other.settings_.backend = Backend::kAuto;
+  if (entry.seed_store) {
+    SeedConfig config = seed_config(entry);
+    config.generation = generation;
+    return other.open_seed(entry, Open::kExisting, config);
+  }
+  if (!entry.broken.empty()) return open(entry);  // throws
+  TableConfig config = state_->tables.at(entry.name);
+  config.generation = generation;
+  return std::make_unique<TableStore>(
+      config,
+      other.with_settings(TableStore::options_for(config, entry.sidecar_folder), entry,
+                          config.model, config.backend),
+      entry.name);
+}
+
+StoreGenerations Registry::generations(const StoreEntry& entry) const {
+  const auto of = [](const auto& config) {
+    return StoreGenerations{config.model, config.generation, config.previous_model,
+                            config.previous_generation};
+  };
+  return entry.seed_store ? of(seed_config(entry)) : of(state_->tables.at(entry.name));
 }
 
 std::unique_ptr<Store> Registry::create(const std::string& name) const {
@@ -276,15 +334,22 @@ std::unique_ptr<Store> Registry::create(const std::string& name) const {
   return open_seed(found, Open::kCreate);
 }
 
+SeedConfig Registry::seed_config(const StoreEntry& entry) const {
+  const auto found = state_->seeds.find(entry.name);
+  return found == state_->seeds.end() ? SeedConfig{} : found->second;
+}
+
 std::unique_ptr<Store> Registry::open_seed(const StoreEntry& entry, Open open) const {
+  return open_seed(entry, open, seed_config(entry));
+}
+
+std::unique_ptr<Store> Registry::open_seed(const StoreEntry& entry, Open open,
+                                           const SeedConfig& config) const {
   const SeedStoreKind& kind = seed_kind(entry.name);
-  SeedConfig config;
-  if (const auto found = state_->seeds.find(entry.name); found != state_->seeds.end()) {
-    config = found->second;
-  }
-  return kind.open(
-      entry.database, {.open = open},
-      with_settings(kind.default_options(folder_), entry, config.model, config.backend));
+  EmbeddableOptions options = kind.default_options(folder_);
+  set_generation(options, config.generation);
+  return kind.open(entry.database, {.open = open},
+                   with_settings(std::move(options), entry, config.model, config.backend));
 }
 
 std::filesystem::path Registry::metrics_path(const StoreEntry& entry) const {

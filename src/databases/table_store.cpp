@@ -1,6 +1,7 @@
 #include "nearlite/databases/table_store.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 
 #include "nearlite/base/error.h"
@@ -109,7 +110,7 @@ struct TableStore::TextParts {
       joined = false;
       parse(config.text_template, table);
     }
-    if (columns().empty()) {
+    if (columns().empty() && config.vector.empty()) {
       throw InvalidArgument("the store \"" + config.name + "\" embeds no column of \"" +
                             table.name + "\"");
     }
@@ -181,6 +182,7 @@ TableStore::TableStore(std::shared_ptr<Connection> connection, TableConfig&& con
       text_parts_(std::make_unique<const TextParts>(config_, schema_)) {
   if (!config_.where.empty()) check_condition(Store::connection(), schema_, config_.where);
   if (!config_.updated.empty()) config_.updated = known_column(schema_, config_.updated);
+  if (!config_.vector.empty()) config_.vector = known_column(schema_, config_.vector);
   for (std::string& name : config_.expose) {
     const bool is_key = std::find(key_.columns.begin(), key_.columns.end(), name) !=
                         key_.columns.end();  // also a bare rowid, which is no column
@@ -188,6 +190,9 @@ TableStore::TableStore(std::shared_ptr<Connection> connection, TableConfig&& con
   }
   for (const std::string& name : text_parts_->columns()) add_once(columns_, name);
   for (const std::string& name : config_.expose) add_once(columns_, name);
+  for (const std::string& name : {config_.vector, config_.updated}) {
+    if (!name.empty()) add_once(columns_, name);
+  }
   std::erase_if(columns_, [this](const std::string& name) {
     return std::find(key_.columns.begin(), key_.columns.end(), name) != key_.columns.end();
   });
@@ -205,6 +210,7 @@ EmbeddableOptions TableStore::options_for(const TableConfig& config,
   options.store_name = config.name;
   options.text_template = text_template_id(config);
   options.gate = builtin_gate(gate_level_of(config.governance));
+  set_generation(options, config.generation);
   return options;
 }
 
@@ -227,6 +233,24 @@ Record TableStore::read_fields(const RecordKey& key,
 
 std::string TableStore::text(const Record& record) const { return text_parts_->of(record); }
 
+std::optional<std::vector<float>> TableStore::vector(const Record& record) const {
+  if (config_.vector.empty()) return std::nullopt;
+  const std::string column = "column \"" + config_.vector + "\" ";
+  const Value* value = record.find(config_.vector);
+  if (value == nullptr || std::holds_alternative<std::monostate>(*value))
+    throw InvalidArgument(column + "is NULL: there is no vector");
+  const Blob* blob = std::get_if<Blob>(value);
+  if (blob == nullptr) throw InvalidArgument(column + "holds no BLOB of float32");
+  const std::size_t bytes = blob->bytes.size();
+  if (bytes == 0 || bytes % sizeof(float) != 0) {
+    throw InvalidArgument(column + "holds " + std::to_string(bytes) +
+                          " bytes, no whole number of float32 values");
+  }
+  std::vector<float> vector(bytes / sizeof(float));
+  std::memcpy(vector.data(), blob->bytes.data(), bytes);
+  return vector;
+}
+
 std::string TableStore::select(const std::vector<std::string>& columns, bool with_where) const {
   std::vector<std::string> names = key_.columns;
   names.insert(names.end(), columns.begin(), columns.end());
@@ -242,10 +266,18 @@ void TableStore::check_same_file() const {
                     "run the same command again: it goes on with the new file");
 }
 
-RecordCursor TableStore::iter_records() const {
+RecordCursor TableStore::iter_records() const { return walk(columns_); }
+
+RecordCursor TableStore::iter_versions() const {
+  const bool in_key =
+      std::find(key_.columns.begin(), key_.columns.end(), config_.updated) != key_.columns.end();
+  return walk(in_key ? std::vector<std::string>{} : std::vector<std::string>{config_.updated});
+}
+
+RecordCursor TableStore::walk(const std::vector<std::string>& columns) const {
   check_same_file();
   RecordCursor rows =
-      query(select(columns_, true),
+      query(select(columns, true),
             {.kind = config_.name, .num_key_columns = static_cast<int>(key_.columns.size())});
   std::function<void()> check_key;
   if (!key_.proven) {
@@ -255,7 +287,14 @@ RecordCursor TableStore::iter_records() const {
                                                       [this] { check_same_file(); }));
 }
 
+void set_generation(EmbeddableOptions& options, int generation) {
+  if (generation <= 1) return;
+  options.sidecar_path = options.index_path;
+  options.sidecar_path.replace_extension(".g" + std::to_string(generation) + ".sqlite");
+}
+
 std::string text_template_id(const TableConfig& config) {
+  if (!config.vector.empty()) return "vector:" + config.vector;
   if (!config.text_template.empty()) return "template:" + config.text_template;
   return "columns:" + join_names(config.text, "\n");
 }

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "mixin_state.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/base/utf8.h"
 #include "nearlite/index/faiss_index.h"
 
 namespace nearlite {
@@ -53,7 +55,8 @@ Backfill::Backfill(const EmbeddableDBMixin& db, sqlite3* source, VectorEngine& e
       options_(options),
       store_(db.options().store_name),
       embedder_(db.encoder(), *db.options().gate, options.threads),
-      cursor_(db.iter_records()),
+      trusted_(options.full ? std::string() : db.updated_column()),
+      cursor_(trusted_.empty() ? db.iter_records() : db.iter_versions()),
       finder_(db.iter_records()) {
   checked_batch_size(options.batch_size);
 }
@@ -71,6 +74,7 @@ BackfillResult Backfill::run() {
   engine_.read([&](Sidecar& sidecar) {
     known_models_ = sidecar.models(store_);
     decisions_ = RecordDecisions::of(sidecar, store_);
+    known_ = KnownRecords(sidecar, store_, embedder_.rules_version());
   });
   version_ = source_version();
   import_original();
@@ -104,7 +108,7 @@ void Backfill::check_model() {
   RecordCursor cursor = db_.iter_records();
   SourceRecord source;
   while (cursor.next(source)) {
-    const Content content = content_of(db_, source.record);
+    const Content content = nearlite::content_of(db_, source.record);
     if (content.kind == Content::Kind::kText) db_.encoder().info();
     if (content.kind == Content::Kind::kText || content.kind == Content::Kind::kVector) return;
   }
@@ -123,7 +127,7 @@ void Backfill::walk() {
       result_.stopped = true;
       break;
     }
-    look_at(source);
+    see(source);
     if (pending_.size() >= options_.batch_size) flush();
     if (++progress_.done % 1000 == 0) report();
   }
@@ -131,19 +135,81 @@ void Backfill::walk() {
   while (!pending_.empty()) flush();      // a record whose text changed meanwhile comes back once
 }
 
-void Backfill::look_at(SourceRecord& source) {
-  seen_.push_back(hash_of_key(source.key.table, source.key.json));
+/// Counts a row that needs nothing, and looks at any other one.
+void Backfill::see(SourceRecord& source) {
+  KnownRecords::Entry* known = known_.see(source.key);
   if (decisions_.erased(source.key)) {
     count_blocked("erased");
     return;
   }
+  if (trusted_.empty()) return look_at(source, known);
+  const std::string value = source.record.get(trusted_);
+  const bool unchanged = known != nullptr && !value.empty() && !original_ &&
+                         known->last_updated == hash_of_last_updated(value) && is_settled(*known);
+  if (unchanged) return count_unchanged(source.key, *known);
+  auto whole = finder_.find(source.key);
+  if (!whole) {
+    if (known != nullptr) known->seen = false;  // removed since its key was read
+    return;
+  }
+  look_at(*whole, known);
+}
+
+/// Whether a record whose text has not changed needs nothing.
+bool Backfill::is_settled(const KnownRecords::Entry& known) {
+  if (known.damaged) return false;
+  if (known.model == 0) return known.state != RecordState::kBlocked || known.same_rules;
+  const auto [settled, is_new] = settled_models_.try_emplace(known.model, Settled::kNo);
+  if (is_new) {
+    const auto model = std::ranges::find(known_models_, known.model, &ModelGeneration::id);
+    if (model != known_models_.end() && is_current(db_, *model)) {
+      settled->second = is_own_identity(model->identity) ? Settled::kYes : Settled::kByTheseRules;
+    }
+  }
+  return settled->second == Settled::kYes ||
+         (settled->second == Settled::kByTheseRules && known.same_rules);
+}
+
+void Backfill::count_unchanged(const RecordKey& key, const KnownRecords::Entry& known) {
+  if (known.state == RecordState::kEmbedded) {
+    ++result_.unchanged;
+  } else if (known.state == RecordState::kEmpty) {
+    count_skip(key, "no text", true);
+  } else {
+    const std::optional<StoredRecord> stored = stored_record(key);
+    const std::string reason = stored ? stored->reason : "";
+    if (known.state == RecordState::kBlocked) {
+      count_blocked(reason);
+    } else {
+      count_skip(key, reason, true);
+    }
+  }
+}
+
+void Backfill::look_at(SourceRecord& source, const KnownRecords::Entry* known) {
   PendingRecord record;
-  record.content = content_of(db_, source.record);
-  record.last_updated = last_updated_of(source.record);
+  record.content = content_of(source.record);
+  // Most rows of most runs end here, without a look at the sidecar.
+  if (known != nullptr && !original_ && record.content.kind == Content::Kind::kText &&
+      known->text_hash == record.content.hash && known->state == RecordState::kEmbedded &&
+      known->same_rules && !known->damaged && known->model == model_for(record.content).id &&
+      (trusted_.empty() ||
+       known->last_updated == hash_of_last_updated(version_of(source.record)))) {
+    ++result_.unchanged;
+    return;
+  }
+  record.last_updated = version_of(source.record);
   record.key = std::move(source.key);
   record.kind = std::move(source.kind);
   record.source_id = std::move(source.source_id);
   take(std::move(record));
+}
+
+std::string Backfill::version_of(const Record& record) const {
+  const std::string column = db_.updated_column();
+  if (column.empty()) return last_updated_of(record);
+  std::string value = record.get(column);
+  return find_invalid_utf8(value) ? std::string() : value;
 }
 
 /// Counts a record, and keeps it for the next batch if it has to be written.
@@ -174,6 +240,21 @@ void Backfill::take(PendingRecord record) {
   pending_.push_back(std::move(record));
 }
 
+/// What a record holds. All own vectors of a run have the dimension of its first one: no query fits
+/// two.
+Content Backfill::content_of(const Record& record) {
+  Content content = nearlite::content_of(db_, record);
+  if (content.kind != Content::Kind::kVector) return content;
+  if (own_dim_ == 0) own_dim_ = content.vector.size();
+  if (content.vector.size() == own_dim_) return content;
+  Content skipped;
+  skipped.kind = Content::Kind::kSkipped;
+  skipped.hash = content.hash;
+  skipped.reason = "the vector has another dimension (" + std::to_string(content.vector.size()) +
+                   ") than the first of the store (" + std::to_string(own_dim_) + ")";
+  return skipped;
+}
+
 bool Backfill::needs_work(PendingRecord& record, const std::optional<StoredRecord>& stored) {
   const Content& content = record.content;
   if (!stored) return true;
@@ -182,6 +263,8 @@ bool Backfill::needs_work(PendingRecord& record, const std::optional<StoredRecor
     return stored->state != RecordState::kSkipped || stored->text_hash != content.hash;
   }
   if (stored->damaged || stored->text_hash != content.hash) return true;
+  // The time of the last change has to be stored, or the row would be read again each time.
+  if (!trusted_.empty() && stored->last_updated != record.last_updated) return true;
   if (stored->state == RecordState::kEmpty || stored->model != model_for(content).id) return true;
   if (content.kind != Content::Kind::kText || stored->rules_version == embedder_.rules_version())
     return false;
@@ -307,7 +390,7 @@ bool Backfill::is_still_true(Sidecar& sidecar, PendingRecord& record,
     if (sidecar.remove_record({store_, record.key.table, record.key.json})) ++result_.removed;
     return false;
   }
-  Content content = content_of(db_, now->record);
+  Content content = content_of(now->record);
   if (content.kind == record.content.kind && content.hash == record.content.hash) return true;
   if (record.retried) {
     ++num_waiting_;
@@ -318,7 +401,7 @@ bool Backfill::is_still_true(Sidecar& sidecar, PendingRecord& record,
   again.key = record.key;
   again.kind = now->kind;
   again.source_id = now->source_id;
-  again.last_updated = last_updated_of(now->record);
+  again.last_updated = version_of(now->record);
   again.content = std::move(content);
   again.retried = true;
   changed.push_back(std::move(again));
@@ -438,18 +521,8 @@ void Backfill::count_reason(const std::string& reason) {
 }
 
 void Backfill::remove_orphans() {
-  std::sort(seen_.begin(), seen_.end());
   std::vector<RecordKey> candidates;
-  engine_.read([&](Sidecar& sidecar) {
-    sidecar.for_each_record(store_, [&](const StoredRecord& stored) {
-      if (std::binary_search(seen_.begin(), seen_.end(), hash_of_key(stored.table, stored.key)))
-        return;
-      RecordKey key;
-      key.json = stored.key;
-      key.table = stored.table;
-      candidates.push_back(std::move(key));
-    });
-  });
+  engine_.read([&](Sidecar& sidecar) { candidates = known_.unseen(sidecar, store_); });
   const Stopwatch storing;
   for (std::size_t begin = 0; begin < candidates.size(); begin += kOrphansPerTransaction) {
     const auto part =

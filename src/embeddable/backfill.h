@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "cost_sample.h"
 #include "embedder.h"
+#include "known_records.h"
 #include "nearlite/embeddable/embeddable_db_mixin.h"
 #include "nearlite/store/lease.h"
 #include "original_import.h"
@@ -35,7 +37,12 @@ class Backfill {
   void check_model();
   void import_original();
   void walk();
-  void look_at(SourceRecord& source);
+  void see(SourceRecord& source);
+  bool is_settled(const KnownRecords::Entry& known);
+  void count_unchanged(const RecordKey& key, const KnownRecords::Entry& known);
+  void look_at(SourceRecord& source, const KnownRecords::Entry* known);
+  std::string version_of(const Record& record) const;
+  Content content_of(const Record& record);
   bool needs_work(PendingRecord& record, const std::optional<StoredRecord>& stored);
   Model& model_for(const Content& content);
   const Model& stored_model(Sidecar& sidecar, const Content& content);
@@ -73,6 +80,7 @@ class Backfill {
   const BackfillOptions& options_;
   const std::string& store_;
   Embedder embedder_;
+  std::string trusted_;  // the column whose value tells of changes; "": texts are compared
   RecordCursor cursor_;
   RecordCursor finder_;
   std::vector<ModelGeneration> known_models_;
@@ -83,9 +91,12 @@ class Backfill {
   std::unique_ptr<Lease> lease_;
   std::optional<OriginalImport> original_;
   std::vector<PendingRecord> pending_;
-  std::vector<std::uint64_t> seen_;  // hashes of keys
-  std::size_t num_waiting_ = 0;      // records that failed
-  TextCost priced_;                  // a dry run
+  KnownRecords known_;
+  enum class Settled { kNo, kYes, kByTheseRules };
+  std::map<std::int64_t, Settled> settled_models_;  // by generation
+  std::size_t own_dim_ = 0;                         // of vectors of the store's own
+  std::size_t num_waiting_ = 0;                     // records that failed
+  TextCost priced_;                                 // a dry run
   CostSample priced_sample_;
   std::size_t priced_dim_ = 0;  // of vectors of the store's own
   BackfillProgress progress_;

@@ -32,7 +32,10 @@ EmbeddableOptions completed(EmbeddableOptions options) {
       (options.metadata_path == kDefaultMetadata && options.index_path != defaults.index_path)) {
     options.metadata_path = std::filesystem::path(options.index_path).replace_extension(".json");
   }
-  const auto sidecar = std::filesystem::path(options.index_path).replace_extension(".sqlite");
+  if (options.sidecar_path.empty()) {
+    options.sidecar_path = std::filesystem::path(options.index_path).replace_extension(".sqlite");
+  }
+  const std::filesystem::path& sidecar = options.sidecar_path;
   if (options.index_path == options.metadata_path || options.index_path == sidecar ||
       options.metadata_path == sidecar) {
     throw InvalidArgument("index_path " + options.index_path.string() + ", metadata_path " +
@@ -68,9 +71,7 @@ EmbeddableDBMixin::EmbeddableDBMixin(sqlite3* db, EmbeddableOptions options)
 
 EmbeddableDBMixin::~EmbeddableDBMixin() = default;
 
-std::filesystem::path EmbeddableDBMixin::sidecar_path() const {
-  return std::filesystem::path(options_.index_path).replace_extension(".sqlite");
-}
+std::filesystem::path EmbeddableDBMixin::sidecar_path() const { return options_.sidecar_path; }
 
 VectorEngine& EmbeddableDBMixin::engine() const {
   const std::lock_guard lock(state_->opening);
@@ -104,8 +105,35 @@ RecordCursor EmbeddableDBMixin::query(std::string select, const QueryOptions& op
 std::vector<float> EmbeddableDBMixin::encode_text(std::string_view text) const {
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
     throw InvalidArgument("the text to encode is blank");
-  return encoder().encode(std::span(&text, 1), TextRole::kQuery).vectors;
+  return question_encoder().encode(std::span(&text, 1), TextRole::kQuery).vectors;
 }
+
+const TextEncoder& EmbeddableDBMixin::question_encoder() const {
+  std::optional<ModelGeneration> model;
+  engine().read([&](Sidecar& sidecar) {
+    const std::string id = sidecar.fact(options_.store_name, "model").value_or("");
+    for (ModelGeneration& known : sidecar.models(options_.store_name)) {
+      if (std::to_string(known.id) == id) model = std::move(known);
+    }
+  });
+  if (!model || is_own_identity(model->identity)) return encoder();
+  try {
+    if (encoder().info().identity == model->identity) return encoder();
+  } catch (const NotFound&) {
+    if (!options_.other_encoder) throw;  // the vectors may be of a model that is here
+  }
+  const std::lock_guard lock(state_->opening);
+  if (state_->other_identity != model->identity && options_.other_encoder) {
+    state_->other_encoder = options_.other_encoder(model->name);
+    state_->other_identity = model->identity;
+  }
+  const bool is_it =
+      state_->other_encoder && state_->other_encoder->info().identity == model->identity;
+  // Otherwise a search says that its vectors are of another model, and finds nothing.
+  return is_it ? *state_->other_encoder : encoder();
+}
+
+std::string EmbeddableDBMixin::question_model() const { return question_encoder().info().identity; }
 
 bool EmbeddableDBMixin::add_embedding(const RecordKey& record_id, const Record& record,
                                       const std::string& kind, const std::string& source_id,

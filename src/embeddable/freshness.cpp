@@ -1,9 +1,9 @@
 // How well vectors fit their rows, computed from the rows.
 #include <algorithm>
-#include <unordered_set>
 
 #include "content.h"
 #include "embedder.h"
+#include "known_records.h"
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
 #include "record_decisions.h"
@@ -41,9 +41,9 @@ bool decided_the_same(const EmbeddableDBMixin& db, const SourceRecord& source,
   return now.state == stored.state && now.governed_text == stored.governed_text;
 }
 
-void count_row(const Content& content, const std::optional<StoredRecord>& stored,
+void count_row(Content::Kind kind, std::uint64_t hash, const KnownRecords::Entry* known,
                const std::vector<std::int64_t>& current, bool same_decision, Freshness& freshness) {
-  switch (content.kind) {
+  switch (kind) {
     case Content::Kind::kEmpty:
       ++freshness.empty;
       return;
@@ -55,31 +55,40 @@ void count_row(const Content& content, const std::optional<StoredRecord>& stored
     case Content::Kind::kVector:
       break;
   }
-  if (!stored || stored->damaged || stored->state == RecordState::kEmpty) {
+  if (known == nullptr || known->damaged || known->state == RecordState::kEmpty) {
     ++freshness.missing;
-  } else if (stored->state == RecordState::kBlocked) {
+  } else if (known->state == RecordState::kBlocked) {
     // Refused under other rules, or for another text: it has to be looked at again.
-    const bool valid = stored->text_hash == content.hash && same_decision;
+    const bool valid = known->text_hash == hash && same_decision;
     ++(valid ? freshness.blocked : freshness.missing);
-  } else if (stored->state == RecordState::kSkipped) {
-    ++(stored->text_hash == content.hash ? freshness.skipped : freshness.missing);
-  } else if (stored->text_hash != content.hash) {
+  } else if (known->state == RecordState::kSkipped) {
+    ++(known->text_hash == hash ? freshness.skipped : freshness.missing);
+  } else if (known->text_hash != hash) {
     ++freshness.stale_text;
-  } else if (!same_decision || std::ranges::find(current, stored->model) == current.end()) {
+  } else if (!same_decision || std::ranges::find(current, known->model) == current.end()) {
     ++freshness.stale_model;
   } else {
     ++freshness.fresh;
   }
 }
 
+/// Of a row whose text is known to be the stored one.
+void count_unchanged_row(const KnownRecords::Entry& known, const std::vector<std::int64_t>& current,
+                         Freshness& freshness) {
+  const bool empty = known.state == RecordState::kEmpty;
+  count_row(empty ? Content::Kind::kEmpty : Content::Kind::kText, known.text_hash, &known, current,
+            true, freshness);
+}
+
 }  // namespace
 
-Freshness EmbeddableDBMixin::freshness() const {
+Freshness EmbeddableDBMixin::freshness(const FreshnessOptions& options) const {
   Freshness freshness;
   freshness.model = options_.model_name;
   freshness.backend = backend_name(options_.backend);
+  if (!options.full) freshness.updated_column = updated_column();
   std::vector<std::int64_t> current;
-  std::unordered_set<std::uint64_t> seen;
+  KnownRecords known;
   RecordDecisions decisions;
   const std::string& store = options_.store_name;
   VectorEngine& vectors = engine();
@@ -93,35 +102,52 @@ Freshness EmbeddableDBMixin::freshness() const {
     freshness.last_backfill = sidecar.fact(store, "last_backfill").value_or("");
     freshness.sidecar_bytes = sidecar.size_bytes();
     decisions = RecordDecisions::of(sidecar, store);
+    known = KnownRecords(sidecar, store, options_.gate->rules_version());
   });
   freshness.index_bytes = vectors.index_bytes();
-  RecordCursor cursor = iter_records();
+  const std::string& trusted = freshness.updated_column;
+  RecordCursor cursor = trusted.empty() ? iter_records() : iter_versions();
+  std::optional<RecordCursor> finder;
+  if (!trusted.empty()) finder = iter_records();
   SourceRecord source;
   while (cursor.next(source)) {
-    ++freshness.rows;
-    seen.insert(hash_of_key(source.key.table, source.key.json));
+    KnownRecords::Entry* entry = known.see(source.key);
     if (decisions.erased(source.key)) {
+      ++freshness.rows;
       ++freshness.blocked;
       ++freshness.erased;
       continue;
     }
+    if (finder) {
+      const std::string value = source.record.get(trusted);
+      if (entry != nullptr && !value.empty() && entry->same_rules &&
+          entry->last_updated == hash_of_last_updated(value)) {
+        ++freshness.rows;
+        count_unchanged_row(*entry, current, freshness);
+        continue;
+      }
+      auto whole = finder->find(source.key);
+      if (!whole) {
+        if (entry != nullptr) entry->seen = false;
+        continue;
+      }
+      source = std::move(*whole);
+    }
+    ++freshness.rows;
     const Content content = content_of(*this, source.record);
-    std::optional<StoredRecord> stored;
-    vectors.read([&](Sidecar& sidecar) {
-      stored = sidecar.find_record({store, source.key.table, source.key.json});
-    });
-    const bool same_decision =
-        !stored || decided_the_same(*this, source, content, *stored, decisions);
-    count_row(content, stored, current, same_decision, freshness);
+    bool same_decision = true;
+    if (entry != nullptr && !entry->same_rules) {
+      std::optional<StoredRecord> stored;
+      vectors.read([&](Sidecar& sidecar) {
+        stored = sidecar.find_record({store, source.key.table, source.key.json});
+      });
+      same_decision = !stored || decided_the_same(*this, source, content, *stored, decisions);
+    }
+    count_row(content.kind, content.hash, entry, current, same_decision, freshness);
   }
+  freshness.orphan = known.num_unseen(RecordState::kEmbedded);
   std::optional<std::string> waiting_since;
   vectors.read([&](Sidecar& sidecar) {
-    sidecar.for_each_record(store, [&](const StoredRecord& record) {
-      if (record.state == RecordState::kEmbedded &&
-          !seen.contains(hash_of_key(record.table, record.key))) {
-        ++freshness.orphan;
-      }
-    });
     waiting_since = sidecar.fact(store, "waiting_since");
     const bool waits = freshness.missing + freshness.stale_text + freshness.stale_model > 0;
     if (waits == waiting_since.has_value()) return;

@@ -11,6 +11,9 @@ namespace nearlite {
 struct EmbeddableDBMixin::State {
   std::mutex opening;
   std::unique_ptr<VectorEngine> engine;
+  std::string other_identity;  // of other_encoder
+  std::shared_ptr<const TextEncoder>
+      other_encoder;  // of the store's vectors, if it is not options_'
 };
 
 /// Whether vectors of this generation fit what `db` would make now. Reads the model's small files,

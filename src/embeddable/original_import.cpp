@@ -72,11 +72,15 @@ std::optional<std::filesystem::path> OriginalImport::find(VectorEngine& engine) 
     ours = sidecar.derived_file("", "metadata").has_value();
     taken_over = sidecar.fact(engine.settings().store, kTakenOver);
   });
-  std::filesystem::path file = engine.settings().metadata;
-  if (ours) file += ".original";
-  const std::string stamp = stamp_of_original(file);
-  if (stamp.empty() || taken_over == stamp) return std::nullopt;
-  return file;
+  const std::filesystem::path& metadata = engine.settings().metadata;
+  std::filesystem::path renamed = metadata;
+  renamed += ".original";
+  for (const auto& file : {renamed, metadata}) {
+    if (file == metadata && ours) continue;
+    const std::string stamp = stamp_of_original(file);
+    if (!stamp.empty()) return taken_over == stamp ? std::nullopt : std::optional(file);
+  }
+  return std::nullopt;
 }
 
 OriginalImport::OriginalImport(std::filesystem::path file, const Gate& gate, int embedding_version)

@@ -34,7 +34,7 @@ class OriginalImport {
   void finish(Sidecar& sidecar, const std::string& store) const;
 
   bool has_waiting() const noexcept { return !waiting_.empty(); }
-  std::size_t num_records() const noexcept { return matched_.size(); }
+  std::size_t num_records() const noexcept { return original_.ours ? 0 : matched_.size(); }
   /// For the user: what was taken over, what was not and why.
   std::vector<std::string> notes() const;
 

@@ -136,7 +136,7 @@ class Widening {
 std::string mismatch_of(const EmbeddableDBMixin& db, const EngineView& view) {
   if (!view.model || is_own_identity(view.model->identity)) return {};
   try {
-    if (db.encoder().info().identity == view.model->identity) return {};
+    if (db.question_model() == view.model->identity) return {};
   } catch (const Error&) {
     return {};  // no model here: the query came from elsewhere, and only its size can be compared
   }

@@ -92,11 +92,26 @@ struct EncodedQuestion {
   std::optional<StoreFailure> failure;
 };
 
+/// The model that made each store's vectors; where it cannot be had, encode_text() says why.
+std::vector<std::string> question_models(std::span<Store* const> stores) {
+  std::vector<std::string> models;
+  for (const Store* store : stores) {
+    try {
+      models.push_back(store->question_model());
+    } catch (const std::exception&) {
+      models.push_back("none for " + store->name() + " " + store->database_path().string());
+    }
+  }
+  return models;
+}
+
 std::vector<EncodedQuestion> encode_once_per_model(std::span<Store* const> stores,
+                                                   const std::vector<std::string>& models,
                                                    std::string_view question) {
   std::vector<EncodedQuestion> encoded;
-  for (Store* store : stores) {
-    const std::string model = full_model_name(store->options().model_name);
+  for (std::size_t i = 0; i < stores.size(); ++i) {
+    Store* store = stores[i];
+    const std::string& model = models[i];
     if (std::ranges::any_of(encoded, [&](const auto& known) { return known.model == model; }))
       continue;
     EncodedQuestion& next = encoded.emplace_back();
@@ -173,12 +188,12 @@ RetrievalResult search_stores(std::span<Store* const> stores, std::string_view q
     throw InvalidArgument("the question is blank");
   }
   if (options.k == 0) throw InvalidArgument("k is 0, at least 1 is needed");
-  const auto encoded = encode_once_per_model(stores, question);
+  const std::vector<std::string> models = question_models(stores);
+  const auto encoded = encode_once_per_model(stores, models, question);
   std::vector<Reply> replies(stores.size());
   side_by_side(stores.size(), [&](std::size_t i) {
     const Store& store = *stores[i];
-    const auto& mine = *std::ranges::find(encoded, full_model_name(store.options().model_name),
-                                          &EncodedQuestion::model);
+    const auto& mine = *std::ranges::find(encoded, models[i], &EncodedQuestion::model);
     try {
       if (mine.failure) {
         replies[i].failure = mine.failure;

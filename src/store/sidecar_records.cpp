@@ -15,16 +15,36 @@ namespace {
 static_assert(std::endian::native == std::endian::little,
               "vectors are stored as little-endian float32");
 
-RecordState state_of(std::string_view name) {
-  for (const RecordState state :
-       {RecordState::kEmbedded, RecordState::kSkipped, RecordState::kBlocked}) {
-    if (record_state_name(state) == name) return state;
-  }
-  return RecordState::kEmpty;
+StoredRecord stored_record_of(Prepared& row) {
+  StoredRecord record;
+  record.id = row->int64(0);
+  record.table = row->text(1);
+  record.key = row->text(2);
+  record.model = row->int64(3);
+  record.state = record_state_of(row->text(4));
+  record.text_hash = static_cast<std::uint64_t>(row->int64(5));
+  record.reason = row->text(6);
+  record.rules_version = row->text(7);
+  record.governed_text = row->text(8);
+  record.damaged = row->int64(9) != 0;
+  record.last_updated = row->text(10);
+  return record;
 }
 
-/// XXH3 over the vector's bytes, seeded with the hash of what the vector belongs to: a vector that
-/// moved to another record, passage or model is as wrong as one with a flipped bit.
+void check_passages(const RecordWrite& record) {
+  for (const PassageWrite& passage : record.passages) {
+    for (const float value : passage.vector) {
+      if (!std::isfinite(value)) throw InvalidArgument("a vector holds a value that is not finite");
+    }
+    if (passage.vector.empty()) throw InvalidArgument("a vector has no dimensions");
+  }
+  if ((record.state == RecordState::kEmbedded) == record.passages.empty()) {
+    throw InvalidArgument("an embedded record has vectors, any other has none");
+  }
+}
+
+}  // namespace
+
 std::uint64_t vector_checksum(const SourceKey& key, std::int64_t passage,
                               std::string_view model_identity, std::span<const std::byte> vector) {
   std::string owner;
@@ -42,35 +62,6 @@ void copy_vector(std::span<const std::byte> blob, std::vector<float>& values) {
     std::memcpy(values.data(), blob.data(),
                 values.size() * sizeof(float));  // a blob is not aligned
 }
-
-StoredRecord stored_record_of(Prepared& row) {
-  StoredRecord record;
-  record.id = row->int64(0);
-  record.table = row->text(1);
-  record.key = row->text(2);
-  record.model = row->int64(3);
-  record.state = state_of(row->text(4));
-  record.text_hash = static_cast<std::uint64_t>(row->int64(5));
-  record.reason = row->text(6);
-  record.rules_version = row->text(7);
-  record.governed_text = row->text(8);
-  record.damaged = row->int64(9) != 0;
-  return record;
-}
-
-void check_passages(const RecordWrite& record) {
-  for (const PassageWrite& passage : record.passages) {
-    for (const float value : passage.vector) {
-      if (!std::isfinite(value)) throw InvalidArgument("a vector holds a value that is not finite");
-    }
-    if (passage.vector.empty()) throw InvalidArgument("a vector has no dimensions");
-  }
-  if ((record.state == RecordState::kEmbedded) == record.passages.empty()) {
-    throw InvalidArgument("an embedded record has vectors, any other has none");
-  }
-}
-
-}  // namespace
 
 std::int64_t Sidecar::put_model(std::string_view store, const ModelGeneration& model) {
   const auto dim = static_cast<std::int64_t>(model.dim);
@@ -119,7 +110,7 @@ std::optional<StoredRecord> Sidecar::find_record(const SourceKey& key) {
   Prepared row = state_->sql(
       "SELECT id, source_table, record_key, model, state, text_hash, reason, rules_version, "
       "governed_text, "
-      "EXISTS (SELECT 1 FROM damaged WHERE damaged.record = record.id) FROM record "
+      "EXISTS (SELECT 1 FROM damaged WHERE damaged.record = record.id), last_updated FROM record "
       "WHERE store = ?1 AND source_table = ?2 AND record_key = ?3 ORDER BY model DESC LIMIT 1");
   row->bind(1, key.store).bind(2, key.table).bind(3, key.key);
   if (!row->step()) return std::nullopt;
@@ -131,7 +122,8 @@ void Sidecar::for_each_record(std::string_view store,
   Prepared row = state_->sql(
       "SELECT id, source_table, record_key, model, state, text_hash, reason, rules_version, "
       "governed_text, "
-      "EXISTS (SELECT 1 FROM damaged WHERE damaged.record = record.id) FROM record WHERE store = "
+      "EXISTS (SELECT 1 FROM damaged WHERE damaged.record = record.id), last_updated FROM record "
+      "WHERE store = "
       "?1 ORDER BY id");
   row->bind(1, store);
   while (row->step()) visit(stored_record_of(row));
@@ -461,7 +453,7 @@ void Sidecar::for_each_entry(const std::function<void(const RecordEntry&)>& visi
       entry->store = row->text(0);
       entry->table = row->text(1);
       entry->key = row->text(2);
-      entry->state = state_of(row->text(3));
+      entry->state = record_state_of(row->text(3));
       entry->reason = row->text(4);
       entry->kind = row->text(5);
       entry->source_id = row->text(6);

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "nearlite/store/sidecar.h"
 
@@ -21,6 +25,21 @@ class Prepared {
  private:
   Statement& statement_;
 };
+
+/// The other way of record_state_name().
+inline RecordState record_state_of(std::string_view name) {
+  for (const RecordState state :
+       {RecordState::kEmbedded, RecordState::kSkipped, RecordState::kBlocked}) {
+    if (record_state_name(state) == name) return state;
+  }
+  return RecordState::kEmpty;
+}
+
+/// XXH3 over the vector's bytes, seeded with the hash of what the vector belongs to: a vector that
+/// moved to another record, passage or model is as wrong as one with a flipped bit.
+std::uint64_t vector_checksum(const SourceKey& key, std::int64_t passage,
+                              std::string_view model_identity, std::span<const std::byte> vector);
+void copy_vector(std::span<const std::byte> blob, std::vector<float>& values);
 
 struct Sidecar::State {
   State(std::filesystem::path path, Connection opened, const Clock& time)

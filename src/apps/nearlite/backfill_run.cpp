@@ -168,6 +168,11 @@ BackfillOutcome run_backfill(Context& context, std::span<const SelectedStore> st
                              const BackfillSettings& settings, std::optional<Backend> backend) {
   std::vector<StoreSource> sources;
   for (const SelectedStore& store : stores) sources.push_back(store.source());
+  return run_backfill(context, sources, settings, backend);
+}
+
+BackfillOutcome run_backfill(Context& context, const std::vector<StoreSource>& sources,
+                             const BackfillSettings& settings, std::optional<Backend> backend) {
   const StopOnSignal stop;
   vector_service::BackfillRequest request;
   request.session_id = settings.session_id;
@@ -175,6 +180,7 @@ BackfillOutcome run_backfill(Context& context, std::span<const SelectedStore> st
   request.options.batch_size = settings.batch_size;
   request.options.threads = context.options.threads;
   request.options.dry_run = settings.dry_run;
+  request.options.full = settings.full;
   request.options.wait = std::chrono::seconds(settings.wait_seconds);
   request.options.stop = stop.token();
   vector_service::MetricsFileSink statistics;

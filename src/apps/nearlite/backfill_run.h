@@ -17,6 +17,7 @@ struct BackfillSettings {
   std::size_t wait_seconds = 0;
   bool dry_run = false;
   bool strict = false;
+  bool full = false;           // read all texts
   bool text_on_stdout = true;  // the two lines per store
 };
 
@@ -28,6 +29,12 @@ struct BackfillOutcome {
 /// Backfills the stores with progress on stderr and, in text form, the seed's two lines per store
 /// on stdout.
 BackfillOutcome run_backfill(Context& context, std::span<const SelectedStore> stores,
+                             const BackfillSettings& settings,
+                             std::optional<Backend> backend = std::nullopt);
+
+/// The same for stores that are opened in another way.
+BackfillOutcome run_backfill(Context& context,
+                             const std::vector<vector_service::StoreSource>& sources,
                              const BackfillSettings& settings,
                              std::optional<Backend> backend = std::nullopt);
 

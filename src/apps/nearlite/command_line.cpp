@@ -239,6 +239,8 @@ Action read_command_line(int argc, char** argv, Context& context) {
   add_stats_command(app, context, action);
   add_store_command(app, context, action);
   add_check_command(app, context, action);
+  add_import_command(app, context, action);
+  add_export_command(app, context, action);
   add_embed_command(app, context, action);
   add_model_command(app, context, action);
   add_governance_command(app, context, action);

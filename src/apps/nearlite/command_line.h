@@ -51,6 +51,8 @@ void add_backfill_command(CLI::App& app, Context& context, Action& action);
 void add_status_command(CLI::App& app, Context& context, Action& action);
 void add_stats_command(CLI::App& app, Context& context, Action& action);
 void add_store_command(CLI::App& app, Context& context, Action& action);
+void add_import_command(CLI::App& app, Context& context, Action& action);
+void add_export_command(CLI::App& app, Context& context, Action& action);
 void add_check_command(CLI::App& app, Context& context, Action& action);
 void add_embed_command(CLI::App& app, Context& context, Action& action);
 void add_model_command(CLI::App& app, Context& context, Action& action);

@@ -70,6 +70,8 @@ void add_backfill_command(CLI::App& app, Context& context, Action& action) {
                      "A name for this run in logs and statistics");
   command.add_flag("--dry-run", arguments->settings.dry_run,
                    "Count what would be done, and do nothing");
+  command.add_flag("--full", arguments->settings.full,
+                   "Read every row, also where an updated column says that it is unchanged");
   add_count(command, "--wait", arguments->settings.wait_seconds, 0, 1'000'000,
             "Wait for another run that holds a store")
       ->type_name("SECONDS");

@@ -208,6 +208,7 @@ void put_results(Context& context, const IndexArguments& arguments,
 
 int index(Context& context, IndexArguments arguments) {
   arguments.backfill.text_on_stdout = false;
+  arguments.backfill.full = arguments.full;
   const Target target = target_of(arguments);
   const bool look_for_more =
       target.recorded.empty() || arguments.propose || !arguments.tables.empty();

@@ -40,6 +40,7 @@ Json json_of(const StoreStatus& status) {
        {"index_bytes", f.index_bytes},
        {"sidecar_bytes", f.sidecar_bytes},
        {"last_backfill", f.last_backfill.empty() ? Json(nullptr) : Json(f.last_backfill)}});
+  if (!f.updated_column.empty()) json["updated"] = f.updated_column;
   return json;
 }
 
@@ -74,8 +75,13 @@ std::string table_of(const std::vector<StoreStatus>& stores) {
   return table.text();
 }
 
-int status(Context& context, const StoreArguments& arguments) {
-  const auto selected = select_stores(context, arguments, store_settings(context));
+struct StatusArguments {
+  StoreArguments stores;
+  bool full = false;
+};
+
+int status(Context& context, const StatusArguments& arguments) {
+  const auto selected = select_stores(context, arguments.stores, store_settings(context));
   if (selected.empty()) context.note("there is no store in " + context.data_folder().string());
   std::vector<StoreStatus> stores;
   int exit_code = 0;
@@ -83,7 +89,7 @@ int status(Context& context, const StoreArguments& arguments) {
     StoreStatus& status = stores.emplace_back();
     status.store = store.entry.name;
     try {
-      status.freshness = store.open()->freshness();
+      status.freshness = store.open()->freshness({.full = arguments.full});
     } catch (const std::exception&) {
       status.failure = failure_in_flight(store.entry.name);
       context.warn(store.entry.name + ": " + status.failure->message +
@@ -100,6 +106,11 @@ int status(Context& context, const StoreArguments& arguments) {
   } else if (!stores.empty()) {
     context.out.write(table_of(stores));
     context.out.flush();
+    for (const StoreStatus& one : stores) {
+      if (!one.freshness || one.freshness->updated_column.empty()) continue;
+      context.note(one.store + ": texts are taken as unchanged where " +
+                   one.freshness->updated_column + " is; --full reads them all");
+    }
     const bool waiting = std::ranges::any_of(stores, [](const StoreStatus& one) {
       return one.freshness && one.freshness->rows != one.freshness->fresh;
     });
@@ -116,11 +127,13 @@ int status(Context& context, const StoreArguments& arguments) {
 }  // namespace
 
 void add_status_command(CLI::App& app, Context& context, Action& action) {
-  auto arguments = std::make_shared<StoreArguments>();
+  auto arguments = std::make_shared<StatusArguments>();
   CLI::App& command =
       add_command(app, "status", "How fresh the vectors of each store are, counted from its rows",
                   "  nearlite status\n  nearlite status app.db --json");
-  add_store_arguments(command, *arguments);
+  add_store_arguments(command, arguments->stores);
+  command.add_flag("--full", arguments->full,
+                   "Read every row, also where an updated column says that it is unchanged");
   command.callback([arguments, &context, &action] {
     action = [arguments, &context] { return status(context, *arguments); };
   });

@@ -3,6 +3,7 @@
 #include "../command_line.h"
 #include "../store_selection.h"
 #include "../text_input.h"
+#include "model_change.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
 #include "nearlite/databases/config.h"
@@ -22,6 +23,10 @@ struct StoreCommandArguments {
   std::vector<std::string> names;
   std::vector<std::string> settings;  // KEY=VALUE
   bool all = false;
+  // store set
+  std::string model;
+  bool rollback = false;
+  bool dry_run = false;
   // store add
   std::string database;
   TableConfig table;
@@ -76,6 +81,7 @@ Json json_of(const StoreEntry& entry) {
           {"table", entry.table.empty() ? Json(nullptr) : Json(entry.table)},
           {"seed", entry.seed_store},
           {"exists", entry.exists},
+          {"broken", entry.broken.empty() ? Json(nullptr) : Json(entry.broken)},
           {"sidecar_folder", entry.sidecar_folder.string()}};
 }
 
@@ -101,7 +107,9 @@ int list(Context& context, const StoreCommandArguments& arguments) {
   for (const StoreEntry& entry : entries) {
     table.row({printable(entry.name), printable(entry.class_name),
                printable(entry.database.string()), printable(entry.table),
-               entry.exists ? "" : "(no database yet)"});
+               !entry.broken.empty() ? "(broken: " + printable(entry.broken) + ")"
+               : entry.exists        ? ""
+                                     : "(no database yet)"});
   }
   context.out.write(table.text());
   return 0;
@@ -116,6 +124,9 @@ int show(Context& context, const StoreCommandArguments& arguments) {
     Json json = json_of(one.entry);
     json["backend"] = backend_name(options.backend);
     json["model"] = options.model_name;
+    const StoreGenerations generations = one.registry->generations(one.entry);
+    json["generation"] = generations.current;
+    if (generations.previous > 0) json["previous_model"] = generations.previous_model;
     json["embedding_version"] = options.embedding_version;
     json["sidecar"] = store->sidecar_path().string();
     json["index"] = options.index_path.string();
@@ -180,8 +191,20 @@ int add(Context& context, StoreCommandArguments arguments) {
 }
 
 int set(Context& context, const StoreCommandArguments& arguments) {
-  const StoreEntry entry = entry_of(context, arguments.name);
+  const auto registry = folder_registry(context, store_settings(context));
+  check_store_name(arguments.name);
+  const StoreEntry entry = registry->entry(arguments.name);
   const StoreConfig config = config_of(context, entry);
+  if (arguments.settings.empty() && arguments.model.empty() && !arguments.rollback) {
+    throw InvalidArgument("nothing to set", "nearlite store set " + entry.name +
+                                                " KEY=VALUE, --model M or --rollback");
+  }
+  const ModelChange change{registry, entry, config.file, config.place, arguments.dry_run};
+  if (arguments.rollback) {
+    if (!arguments.settings.empty() || !arguments.model.empty())
+      throw InvalidArgument("--rollback goes alone");
+    return roll_back_model(context, change);
+  }
   std::vector<std::pair<std::string, std::string>> changes;
   for (const std::string& setting : arguments.settings) {
     const std::size_t at = setting.find('=');
@@ -190,9 +213,20 @@ int set(Context& context, const StoreCommandArguments& arguments) {
                             "nearlite store set " + entry.name + " backend=faiss");
     }
     changes.emplace_back(setting.substr(0, at), setting.substr(at + 1));
+    for (const char* ours : {"generation", "previous_generation", "previous_model"}) {
+      if (changes.back().first == ours)
+        throw InvalidArgument(std::string(ours) + " is kept by --model and --rollback");
+    }
   }
-  for (const auto& [key, value] : changes)
-    set_store(config.file, entry.name, key, value, config.place);
+  std::string model = arguments.model;
+  std::erase_if(changes, [&](const auto& setting) {
+    if (setting.first != "model") return false;
+    model = setting.second.empty() ? context.default_model() : setting.second;
+    return true;
+  });
+  if (!changes.empty() && !arguments.dry_run)
+    set_store(config.file, entry.name, changes, config.place);
+  if (!model.empty()) return change_model(context, change, full_model_name(model));
   put_done(context, entry.name, config.file,
            "changed store " + entry.name + " in " + config.file.string());
   return 0;
@@ -288,6 +322,9 @@ void add_store_command(CLI::App& app, Context& context, Action& action) {
       ->type_name("T");
   add_list(add, "--key", arguments->key, "Key columns (default: the primary key, else rowid)")
       ->type_name("A,B");
+  add.add_option("--vector", arguments->table.vector,
+                 "A BLOB column of little-endian float32: vectors of the store's own")
+      ->type_name("C");
   add.add_option("--where", arguments->table.where, "Only these rows")->type_name("SQL");
   add.add_option("--updated", arguments->table.updated, "A column that changes with the row")
       ->type_name("C");
@@ -299,12 +336,19 @@ void add_store_command(CLI::App& app, Context& context, Action& action) {
   add.callback(runs([](Context& c, const StoreCommandArguments& a) { return cli::add(c, a); }));
 
   CLI::App& set_command = add_command(store, "set", "Change options of a store, in nearlite.toml",
-                                      "  nearlite store set notes backend=faiss text=title,body");
+                                      "  nearlite store set notes backend=faiss text=title,body\n"
+                                      "  nearlite store set notes --model intfloat/e5-small-v2");
   set_command.add_option("NAME", arguments->name, "The store")->required();
+  set_command.add_option("KEY=VALUE", arguments->settings,
+                         "backend=faiss, text=title,body, ...; an empty value removes the key");
   set_command
-      .add_option("KEY=VALUE", arguments->settings,
-                  "backend=faiss, text=title,body, ...; an empty value removes the key")
-      ->required();
+      .add_option(
+          "--model", arguments->model,
+          "Embed all records with this model beside the present vectors, which answer until "
+          "that is done; then switch")
+      ->type_name("M");
+  set_command.add_flag("--rollback", arguments->rollback, "Back to the model before");
+  set_command.add_flag("--dry-run", arguments->dry_run, "Say what a model change would take");
   set_command.callback(runs(&set));
 
   CLI::App& create_command =

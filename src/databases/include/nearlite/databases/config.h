@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "nearlite/index/vector_index.h"
@@ -20,13 +21,18 @@ struct TableConfig {
   std::vector<std::string> key{};      // empty: the primary key, else rowid
   std::vector<std::string> text{};     // columns joined by a newline; NULL and blank ones left out
   std::string text_template{};         // or "{name}: {description}"; {{ and }} are braces
+  std::string vector{};                // a BLOB column of float32: the store's own vectors
   std::string where{};                 // an SQL expression; empty: all rows
   std::string updated{};               // a column that changes with the row
   std::vector<std::string> expose{};   // empty: key and text columns
   std::optional<Backend> backend{};    // nothing: the default of the file, else auto
   std::string model{};                 // empty: the default of the file, else the library's
   std::string governance = "secrets";  // secrets, full, off
-  int line = 0;                        // where its section starts; 0: not read from a file
+  // Written by a model change: the files of the vectors in use, and what a rollback returns to.
+  int generation = 1;
+  std::string previous_model{};
+  int previous_generation = 0;  // 0: none
+  int line = 0;                 // where its section starts; 0: not read from a file
 
   friend bool operator==(const TableConfig&, const TableConfig&) = default;
 };
@@ -37,6 +43,9 @@ struct SeedConfig {
   std::optional<Backend> backend{};
   std::string model{};
   std::string governance = "full";
+  int generation = 1;
+  std::string previous_model{};
+  int previous_generation = 0;
   int line = 0;
 };
 
@@ -68,6 +77,10 @@ void add_store(const std::filesystem::path& file, const TableConfig& store,
 /// that read_config would refuse; the file is unchanged then.
 void set_store(const std::filesystem::path& file, const std::string& name, const std::string& key,
                const std::string& value, ConfigPlace place = ConfigPlace::kDataFolder);
+/// Several keys at once: the file goes from the old state to the new one in one step.
+void set_store(const std::filesystem::path& file, const std::string& name,
+               const std::vector<std::pair<std::string, std::string>>& changes,
+               ConfigPlace place = ConfigPlace::kDataFolder);
 /// Removes the section. Throws NotFound for an unknown store.
 void remove_store(const std::filesystem::path& file, const std::string& name,
                   ConfigPlace place = ConfigPlace::kDataFolder);

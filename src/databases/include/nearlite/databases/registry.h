@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nearlite/databases/config.h"
 #include "nearlite/databases/store.h"
 #include "nearlite/governance/rules.h"
 
@@ -35,6 +36,15 @@ struct StoreEntry {
   bool seed_store = false;
   bool exists = false;                     // the database file is there
   std::filesystem::path sidecar_folder{};  // where truth, index and JSON are
+  std::string broken{};  // why it cannot be opened: its configuration cannot be read
+};
+
+/// Which files of vectors a store uses (set_generation), and which it can go back to.
+struct StoreGenerations {
+  std::string model{};  // as configured; empty: the default
+  int current = 1;
+  std::string previous_model{};
+  int previous = 0;  // 0: none
 };
 
 /// The stores of a data folder (interface.md §1): the six whose file exists, those of its
@@ -42,8 +52,9 @@ struct StoreEntry {
 /// files. Encoders are shared between stores of the same model.
 class Registry {
  public:
-  /// Throws NotFound if the folder is missing, InvalidArgument for a wrong nearlite.toml (file,
-  /// line, column).
+  /// Throws NotFound if the folder is missing, InvalidArgument for a wrong nearlite.toml of the
+  /// folder itself (file, line, column). A *.nearlite folder whose file is wrong is one entry,
+  /// named after it, that says so when it is opened: the others go on.
   static Registry of_folder(const std::filesystem::path& data_folder, StoreSettings settings,
                             const std::optional<std::filesystem::path>& config = std::nullopt);
   /// The stores recorded in the sidecar folder of each file. Throws NotFound for a missing file, or
@@ -60,6 +71,11 @@ class Registry {
   /// Throws NotFound if the database does not exist (a seed store: names `store create NAME`).
   std::unique_ptr<Store> open(const StoreEntry& entry) const;
   std::unique_ptr<Store> open(const std::string& name) const { return open(entry(name)); }
+  /// The store with vectors of another model in files of their own, and without an index file for
+  /// other programs: where the next generation grows while the present one answers.
+  std::unique_ptr<Store> open_generation(const StoreEntry& entry, const std::string& model,
+                                         int generation) const;
+  StoreGenerations generations(const StoreEntry& entry) const;
   /// Makes the empty database of a seed store, or adds what an existing one lacks, and opens it.
   /// Throws InvalidArgument for a declared table.
   std::unique_ptr<Store> create(const std::string& name) const;
@@ -82,6 +98,9 @@ class Registry {
                                   const std::string& configured_model,
                                   const std::optional<Backend>& configured_backend) const;
   std::unique_ptr<Store> open_seed(const StoreEntry& entry, Open open) const;
+  std::unique_ptr<Store> open_seed(const StoreEntry& entry, Open open,
+                                   const SeedConfig& config) const;
+  SeedConfig seed_config(const StoreEntry& entry) const;
 
   std::vector<StoreEntry> entries_;
   std::filesystem::path folder_;

@@ -35,6 +35,10 @@ class TableStore : public Store {
   std::function<bool(const RecordKey&)> keys_matching(const std::string& where) const override;
   Record read_fields(const RecordKey& key, const std::vector<std::string>& columns) const override;
   std::string text(const Record& record) const override;
+  /// The value of config().vector; throws InvalidArgument for a row that has none.
+  std::optional<std::vector<float>> vector(const Record& record) const override;
+  std::string updated_column() const override { return config_.updated; }
+  RecordCursor iter_versions() const override;
   /// Throws Unavailable once another file stands in the place of the one that was opened.
   RecordCursor iter_records() const override;
 
@@ -45,6 +49,7 @@ class TableStore : public Store {
   TableStore(std::shared_ptr<Connection> connection, TableConfig&& config,
              EmbeddableOptions options, std::string shown_name);
   void check_same_file() const;
+  RecordCursor walk(const std::vector<std::string>& columns) const;
   std::string select(const std::vector<std::string>& columns, bool with_where) const;
 
   TableConfig config_;
@@ -56,6 +61,9 @@ class TableStore : public Store {
   struct TextParts;
   std::unique_ptr<const TextParts> text_parts_;
 };
+
+/// The files of a model generation: NAME.sqlite for the first, NAME.g2.sqlite, ... for later ones.
+void set_generation(EmbeddableOptions& options, int generation);
 
 /// What TableStore keeps in EmbeddableOptions::text_template, and so in the sidecar: a change makes
 /// vectors stale.

@@ -18,6 +18,7 @@
 #include "nearlite/embeddable/erasure.h"
 #include "nearlite/embeddable/freshness.h"
 #include "nearlite/embeddable/record.h"
+#include "nearlite/embeddable/transfer.h"
 #include "nearlite/encoder/text_encoder.h"
 #include "nearlite/governance/gate.h"
 #include "nearlite/index/vector_index.h"
@@ -53,6 +54,10 @@ struct EmbeddableOptions {
   const Clock* clock = nullptr;                  // default: system_clock(); must outlive the object
   std::function<void(const EmbeddingFigures&)> figures{};  // told of each add_embedding()
   std::string text_template{};  // names how text() is made; a change makes vectors stale (model)
+  std::filesystem::path sidecar_path{};  // the truth; default: index_path with the suffix .sqlite
+  /// Finds the model that vectors were made with when it is not model_name any more, so that a
+  /// question is always read by the model of the vectors it is compared with. May return null.
+  std::function<std::shared_ptr<const TextEncoder>(const std::string& name)> other_encoder{};
 };
 
 /// A vector found: cosine similarity, and the distance in the backend's own convention
@@ -103,6 +108,7 @@ struct BackfillOptions {
   std::size_t threads = 0;       // encoder workers
   std::function<void(const BackfillProgress&)> progress{};  // called on the calling thread
   std::stop_token stop{};             // the running batch is finished, what was embedded stays
+  bool full = false;                  // read all texts, also where updated_column() says no change
   bool dry_run = false;               // count and price, embed nothing, write nothing
   std::chrono::milliseconds wait{0};  // for another run that holds the store, then Unavailable
 };
@@ -176,10 +182,19 @@ class EmbeddableDBMixin {
   /// batches.
   virtual std::optional<std::vector<float>> vector(const Record& record) const;
   virtual RecordCursor iter_records() const = 0;
+  /// A column that has another value whenever the text of its row has: backfill and freshness then
+  /// read the text of those rows only whose value is not the stored one. "": there is none.
+  virtual std::string updated_column() const { return {}; }
+  /// All records with their keys and updated_column() alone; only asked for if there is one.
+  virtual RecordCursor iter_versions() const { return iter_records(); }
 
   // The seed's methods.
   /// A question as a vector, [dim] floats.
+  /// By the model that made the store's vectors, if it can be had, else by model_name: a search
+  /// then finds nothing and says why.
   std::vector<float> encode_text(std::string_view text) const;
+  /// Names that model: equal for two stores, and a question has the same vector in both.
+  std::string question_model() const;
   /// Embeds one record now, durably; replaces what was there. Cost does not grow with the number of
   /// records. False, with the reason in skipped_reason if given, when there is nothing to embed or
   /// governance refuses.
@@ -211,7 +226,7 @@ class EmbeddableDBMixin {
   /// taken.
   RecordSearchResult search_records(std::span<const float> query,
                                     const RecordSearchOptions& options) const;
-  Freshness freshness() const;
+  Freshness freshness(const FreshnessOptions& options = {}) const;
   /// What embedding all records would take. Reads and counts a sample of many records; writes
   /// nothing. Throws as TextEncoder::info().
   CostEstimate estimate_cost(const CostOptions& options = {}) const;
@@ -231,6 +246,16 @@ class EmbeddableDBMixin {
   bool forget_erasure(const RecordKey& record_id);
   /// Searches every file of the store, and `also`, for what was ever erased from it.
   std::vector<CheckFinding> check_erased(const std::vector<std::filesystem::path>& also) const;
+  /// Every embedded record with its vectors, as one committed state has them.
+  void export_vectors(const std::function<void(const TransferRecord&)>& visit) const;
+  /// Takes the vectors of records whose row is there and holds the text they were made of, by this
+  /// store's model; any vector of the right size where the store makes its own. Governance decides
+  /// first. What does not fit is refused with its reason. Throws as backfill_embeddings().
+  ImportResult import_vectors(const TransferSource& next);
+  /// Takes over a companion JSON of the original system (docs/formats/companion-json.md).
+  ImportResult import_original(const std::filesystem::path& file);
+  /// Copies what people decided about single records (released, erased) and what was imported.
+  void take_decisions_from(const EmbeddableDBMixin& other);
   /// Verifies sidecar, segments, index and JSON against each other (docs/guides/check.md has the
   /// codes); kFull also every page of the sidecar, and its keys against the rows. `repair` rebuilds
   /// what is derived and has damaged vectors embedded again; truth is never touched.
@@ -251,6 +276,7 @@ class EmbeddableDBMixin {
 
  private:
   VectorEngine& engine() const;  // opened at first use
+  const TextEncoder& question_encoder() const;
 
   sqlite3* db_;
   EmbeddableOptions options_;

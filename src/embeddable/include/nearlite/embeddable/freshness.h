@@ -7,6 +7,10 @@
 
 namespace nearlite {
 
+struct FreshnessOptions {
+  bool full = false;  // read all texts, also where a column says that they are unchanged
+};
+
 /// How well the vectors of a store fit its source rows, computed from the rows.
 /// rows = fresh + stale_text + stale_model + missing + blocked + empty + skipped.
 struct Freshness {
@@ -26,7 +30,8 @@ struct Freshness {
   std::string backend{};
   std::uint64_t index_bytes = 0;
   std::uint64_t sidecar_bytes = 0;
-  std::string last_backfill{};  // RFC 3339 UTC; empty: never
+  std::string updated_column{};  // that was trusted for texts it calls unchanged; "": all were read
+  std::string last_backfill{};   // RFC 3339 UTC; empty: never
 };
 
 }  // namespace nearlite

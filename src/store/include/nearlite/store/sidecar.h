@@ -48,7 +48,20 @@ struct StoredRecord {
   std::uint64_t text_hash = 0;
   std::string rules_version{};
   std::string governed_text{};  // what was embedded, if governance redacted the text
-  bool damaged = false;         // a stored vector failed its checksum
+  std::string last_updated{};
+  bool damaged = false;  // a stored vector failed its checksum
+};
+
+/// The little that tells whether a source row has to be looked at; valid during the callback.
+struct RecordBrief {
+  std::int64_t id = 0;
+  std::string_view table{};
+  std::string_view key{};
+  std::int64_t model = 0;
+  RecordState state = RecordState::kEmbedded;
+  std::uint64_t text_hash = 0;
+  std::string_view last_updated{};
+  std::string_view rules_version{};
 };
 
 struct PassageWrite {
@@ -105,6 +118,7 @@ struct StoredPassages {
     std::size_t text_end = 0;
   };
   std::string governed_text{};
+  std::string written_at{};  // passages_of() only
   std::vector<Passage> passages{};
   std::vector<float> vectors{};  // [passages.size(), dim]
 };
@@ -213,6 +227,10 @@ class Sidecar {
   std::optional<std::vector<std::int64_t>> remove_record(const SourceKey& key);
   void for_each_record(std::string_view store,
                        const std::function<void(const StoredRecord&)>& visit);
+  /// As for_each_record, in no order and without what is large: a million records a second.
+  void scan_records(std::string_view store, const std::function<void(const RecordBrief&)>& visit);
+  /// Records with a vector that failed its checksum.
+  std::vector<std::int64_t> damaged_records();
   std::size_t num_embedded(std::string_view store);  // records with vectors; costs nothing
   /// Vectors that scan_vectors() would visit.
   std::size_t count_vectors(std::string_view store, std::string_view model_identity,
@@ -232,6 +250,11 @@ class Sidecar {
   /// The vectors of any embedded record of the store with this text and model, if all are intact.
   std::optional<StoredPassages> passages_of_text(std::string_view store, std::uint64_t text_hash,
                                                  std::int64_t model);
+  /// The vectors of a record; nothing if it has none, or a damaged one.
+  std::optional<StoredPassages> passages_of(const SourceKey& key);
+  /// Copies what is kept beside the vectors of another sidecar of ours: what people decided about
+  /// single records, what was imported. Throws as the constructor for that file.
+  void take_decisions_from(const std::filesystem::path& other);
   void mark_damaged(std::span<const std::int64_t> slots);
   std::int64_t last_slot();
 
