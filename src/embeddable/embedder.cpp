@@ -34,6 +34,12 @@ bool is_all_redacted(std::string_view text) {
 
 }  // namespace
 
+std::string shown_text(const Gate& gate, const std::string& text) {
+  GateDecision decision = gate.check(text);
+  if (decision.action > GateAction::kRedact) return {};
+  return decision.text.empty() ? text : std::move(decision.text);
+}
+
 void Embedder::govern(PendingRecord& record, const Gate& gate) {
   switch (record.content.kind) {
     case Content::Kind::kEmpty:

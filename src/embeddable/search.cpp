@@ -7,6 +7,7 @@
 #include <set>
 
 #include "content.h"
+#include "embedder.h"
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/utf8.h"
@@ -102,9 +103,10 @@ std::string passage_text_of(const EmbeddableDBMixin& db, const Record& record,
       text.clear();
     }
     if (find_invalid_utf8(text)) text.clear();
-    return std::string(utf8_prefix(text, kSnippetBytes));
+    return std::string(utf8_prefix(shown_text(*db.options().gate, text), kSnippetBytes));
   }
-  if (stale) return std::string(utf8_prefix(text, kSnippetBytes));
+  // What the row says now has not passed the gate yet.
+  if (stale) return std::string(utf8_prefix(shown_text(*db.options().gate, text), kSnippetBytes));
   if (!info.governed_text.empty()) text = info.governed_text;
   if (info.text_end > text.size() || info.text_begin >= info.text_end) return text;
   return text.substr(info.text_begin, info.text_end - info.text_begin);
