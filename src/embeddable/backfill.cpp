@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "background.h"
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
@@ -75,6 +76,7 @@ BackfillResult Backfill::run() {
     known_models_ = sidecar.models(store_);
     decisions_ = RecordDecisions::of(sidecar, store_);
     known_ = KnownRecords(sidecar, store_, embedder_.rules_version());
+    keywords_complete_ = options_.dry_run || sidecar.keywords_complete(store_);
   });
   version_ = source_version();
   import_original();
@@ -132,7 +134,8 @@ void Backfill::walk() {
     if (++progress_.done % 1000 == 0) report();
   }
   if (result_.stopped) pending_.clear();  // the next run takes them up
-  while (!pending_.empty()) flush();      // a record whose text changed meanwhile comes back once
+  if (!result_.stopped) add_missing_keywords();
+  while (!pending_.empty()) flush();  // a record whose text changed meanwhile comes back once
 }
 
 /// Counts a row that needs nothing, and looks at any other one.
@@ -144,7 +147,7 @@ void Backfill::see(SourceRecord& source) {
   }
   if (trusted_.empty()) return look_at(source, known);
   const std::string value = source.record.get(trusted_);
-  const bool unchanged = known != nullptr && !value.empty() && !original_ &&
+  const bool unchanged = keywords_complete_ && known != nullptr && !value.empty() && !original_ &&
                          known->last_updated == hash_of_last_updated(value) && is_settled(*known);
   if (unchanged) return count_unchanged(source.key, *known);
   auto whole = finder_.find(source.key);
@@ -190,9 +193,10 @@ void Backfill::look_at(SourceRecord& source, const KnownRecords::Entry* known) {
   PendingRecord record;
   record.content = content_of(source.record);
   // Most rows of most runs end here, without a look at the sidecar.
-  if (known != nullptr && !original_ && record.content.kind == Content::Kind::kText &&
-      known->text_hash == record.content.hash && known->state == RecordState::kEmbedded &&
-      known->same_rules && !known->damaged && known->model == model_for(record.content).id &&
+  if (keywords_complete_ && known != nullptr && !original_ &&
+      record.content.kind == Content::Kind::kText && known->text_hash == record.content.hash &&
+      known->state == RecordState::kEmbedded && known->same_rules && !known->damaged &&
+      known->model == model_for(record.content).id &&
       (trusted_.empty() ||
        known->last_updated == hash_of_last_updated(version_of(source.record)))) {
     ++result_.unchanged;
@@ -233,6 +237,8 @@ void Backfill::take(PendingRecord record) {
       count_skip(record.key, stored->reason, true);
     } else {
       ++result_.unchanged;
+      if (!keywords_complete_) wordless_.push_back(record);
+      if (wordless_.size() >= options_.batch_size) add_missing_keywords();
     }
   }
   if (!work) return;
@@ -412,6 +418,9 @@ void Backfill::write_one(Sidecar& sidecar, PendingRecord& record) {
   if (record.kept) {
     sidecar.set_governance({store_, record.key.table, record.key.json}, record.decision,
                            record.reason, embedder_.rules_version());
+    if (!keywords_complete_) {
+      sidecar.add_keywords({store_, record.key.table, record.key.json}, record.content.text);
+    }
     ++result_.unchanged;
     return;
   }
@@ -483,6 +492,19 @@ void Backfill::finish_pricing() {
   if (dim == 0 && priced_.texts > 0) dim = db_.encoder().info().dim;
   result_.estimated_ms = priced_sample_.milliseconds(priced_, embedder_);
   result_.estimated_bytes = bytes_on_disk(priced_, dim, db_.options().backend);
+}
+
+/// Texts that were embedded before the sidecar had a table of words: the model is not needed.
+void Backfill::add_missing_keywords() {
+  if (wordless_.empty()) return;
+  const Stopwatch storing;
+  engine_.write([&](Sidecar& sidecar) {
+    lease_->renew(sidecar);
+    for (const PendingRecord& record : wordless_)
+      sidecar.add_keywords({store_, record.key.table, record.key.json}, record.content.text);
+  });
+  wordless_.clear();
+  result_.store_ms += storing.elapsed_ms();
 }
 
 void Backfill::count_skip(const RecordKey& key, const std::string& reason, bool permanent) {
@@ -559,6 +581,8 @@ void Backfill::finish(const std::string& source_state) {
       original_->store(sidecar, store_);
       original_->finish(sidecar, store_);
     }
+    if (!keywords_complete_) sidecar.set_keywords_complete(store_);
+    refresh_background(sidecar, store_);
     if (num_waiting_ == 0) {
       sidecar.remove_fact(store_, "waiting_since");
     } else if (!sidecar.fact(store_, "waiting_since")) {

@@ -65,6 +65,7 @@ class Backfill {
   void finish_pricing();
   void count_blocked(const std::string& reason);
   void count_reason(const std::string& reason);
+  void add_missing_keywords();
   void count_skip(const RecordKey& key, const std::string& reason, bool permanent);
   void remove_orphans();
   void finish(const std::string& source_state);
@@ -91,6 +92,8 @@ class Backfill {
   std::unique_ptr<Lease> lease_;
   std::optional<OriginalImport> original_;
   std::vector<PendingRecord> pending_;
+  bool keywords_complete_ = true;        // false: stored texts have to be given their words
+  std::vector<PendingRecord> wordless_;  // unchanged records that may have none
   KnownRecords known_;
   enum class Settled { kNo, kYes, kByTheseRules };
   std::map<std::int64_t, Settled> settled_models_;  // by generation

@@ -74,6 +74,14 @@ std::vector<CheckFinding> check_sidecar(Sidecar& sidecar, const std::string& sto
          std::to_string(broken) + " records without vectors or vectors without records", false});
   }
   check_models(sidecar, store, findings);
+  if (const std::size_t orphans = sidecar.num_keyword_orphans(); orphans > 0) {
+    findings.push_back({"keyword-orphans", file,
+                        std::to_string(orphans) + " passages have words but no vector", false});
+  }
+  if (const std::string verdict = sidecar.check_keywords(); verdict != "ok") {
+    findings.push_back({"keywords-damaged", file,
+                        "the words of the passages do not fit their texts: " + verdict, false});
+  }
   std::map<std::string, int> identities;
   for (const ModelGeneration& model : sidecar.models(store)) ++identities[model.identity];
   for (const auto& [identity, count] : identities) {
@@ -123,6 +131,13 @@ std::vector<CheckFinding> EmbeddableDBMixin::check(bool repair, CheckDepth depth
   if (!damaged.empty()) {
     vectors.write([&](Sidecar& sidecar) { sidecar.mark_damaged(damaged); });
   }
+  const auto is_about_words = [](const CheckFinding& finding) {
+    return finding.code.starts_with("keyword");
+  };
+  if (std::ranges::any_of(findings, is_about_words)) {
+    vectors.write([](Sidecar& sidecar) { sidecar.rebuild_keywords(); });
+    for (CheckFinding& finding : findings) finding.repaired = is_about_words(finding);
+  }
   // Also writes what a small backfill left incomplete.
   vectors.publish(PublishRule::kAlways);
   const auto left = vectors.verify_derived();
@@ -132,7 +147,8 @@ std::vector<CheckFinding> EmbeddableDBMixin::check(bool repair, CheckDepth depth
     const bool still =
         std::ranges::any_of(left, [&](const auto& damage) { return damage.code == finding.code; });
     const bool was_foreign = finding.code == "foreign-file" && !stamp_of(finding.file);
-    finding.repaired = (is_derived && !still) || was_foreign || finding.code == "segment-model";
+    finding.repaired = finding.repaired || (is_derived && !still) || was_foreign ||
+                       finding.code == "segment-model";
   }
   return findings;
 }

@@ -195,7 +195,8 @@ RecordWrite record_write(const PendingRecord& record, const std::string& store, 
                                    ? record.content.hash
                                    : xxh3_64(part_of(text, passage));
     write.passages.push_back({passage.begin, passage.end, hash,
-                              std::span<const float>(record.vectors).subspan(i * dim, dim)});
+                              std::span<const float>(record.vectors).subspan(i * dim, dim),
+                              part_of(text, passage)});
   }
   return write;
 }

@@ -1,9 +1,6 @@
 // Searching: from vectors found to records shown. Every record hit is true: its row is read again
 // first.
 #include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <map>
 #include <set>
 
 #include "content.h"
@@ -12,62 +9,16 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/utf8.h"
 #include "nearlite/index/id_set.h"
+#include "search_parts.h"
 
 namespace nearlite {
 namespace {
 
-constexpr std::size_t kSnippetBytes = 4096;  // of a text whose passages are not known any more
-
-/// annoy: sqrt(2 - 2 cosine); faiss, flat, auto: the inner product of unit vectors.
-float distance_of(Backend backend, float similarity) {
-  if (backend != Backend::kAnnoy) return similarity;
-  return std::sqrt(std::max(0.0F, 2.0F - 2.0F * similarity));
-}
-
-std::optional<std::int64_t> number_of(const RecordKey& key) {
-  std::int64_t number = 0;
-  const char* end = key.json.data() + key.json.size();
-  const auto [at, error] = std::from_chars(key.json.data(), end, number);
-  if (error != std::errc{} || at != end) return std::nullopt;
-  return number;
-}
-
-/// Best first; equal similarity: by table, numbers before texts, smaller key first.
+/// Best first; equal similarity: by key.
 template <typename SomeHit>
 bool is_better(const SomeHit& a, const SomeHit& b) {
   if (a.similarity != b.similarity) return a.similarity > b.similarity;
-  if (a.key.table != b.key.table) return a.key.table < b.key.table;
-  const auto number_a = number_of(a.key);
-  const auto number_b = number_of(b.key);
-  if (number_a && number_b) return *number_a < *number_b;
-  if (number_a.has_value() != number_b.has_value()) return number_a.has_value();
-  return a.key.json < b.key.json;
-}
-
-RecordKey key_of(const SlotInfo& info) {
-  RecordKey key;
-  key.json = info.key;
-  key.table = info.table;
-  return key;
-}
-
-/// The slots whose record passes, ascending.
-std::vector<VectorId> allowed_slots(VectorEngine& engine, const std::string& store,
-                                    const std::function<bool(const RecordKey&)>& filter) {
-  std::vector<SlotInfo> infos;
-  engine.read([&](Sidecar& sidecar) {
-    sidecar.for_each_slot(store, "", [&](const SlotInfo& info) { infos.push_back(info); });
-  });
-  std::vector<VectorId>
-      slots;  // the filter runs outside of the lock: it may be slow, or search itself
-  std::map<RecordKey, bool> known;
-  for (const SlotInfo& info : infos) {
-    const RecordKey key = key_of(info);
-    auto found = known.find(key);
-    if (found == known.end()) found = known.emplace(key, filter(key)).first;
-    if (found->second) slots.push_back(VectorId{info.slot});
-  }
-  return slots;
+  return is_before(a.key, b.key);
 }
 
 struct BestPassage {
@@ -93,25 +44,6 @@ std::vector<BestPassage> records_of(VectorEngine& engine, const std::vector<Neig
   return records;
 }
 
-std::string passage_text_of(const EmbeddableDBMixin& db, const Record& record,
-                            const Content& content, const SlotInfo& info, bool stale) {
-  std::string text = content.text;
-  if (content.kind == Content::Kind::kVector) {
-    try {
-      text = db.text(record);
-    } catch (const std::exception&) {
-      text.clear();
-    }
-    if (find_invalid_utf8(text)) text.clear();
-    return std::string(utf8_prefix(shown_text(*db.options().gate, text), kSnippetBytes));
-  }
-  // What the row says now has not passed the gate yet.
-  if (stale) return std::string(utf8_prefix(shown_text(*db.options().gate, text), kSnippetBytes));
-  if (!info.governed_text.empty()) text = info.governed_text;
-  if (info.text_end > text.size() || info.text_begin >= info.text_end) return text;
-  return text.substr(info.text_begin, info.text_end - info.text_begin);
-}
-
 /// Asks for ever more neighbors until `enough` says so or all were seen.
 class Widening {
  public:
@@ -133,18 +65,6 @@ class Widening {
   SearchParams params_;
   bool exhausted_ = false;
 };
-
-/// Why the query cannot be compared with the stored vectors; empty if it can.
-std::string mismatch_of(const EmbeddableDBMixin& db, const EngineView& view) {
-  if (!view.model || is_own_identity(view.model->identity)) return {};
-  try {
-    if (db.question_model() == view.model->identity) return {};
-  } catch (const Error&) {
-    return {};  // no model here: the query came from elsewhere, and only its size can be compared
-  }
-  return std::to_string(view.records) + " records were embedded with another model (" +
-         view.model->name + "): run a backfill";
-}
 
 }  // namespace
 

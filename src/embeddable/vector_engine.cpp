@@ -1,6 +1,7 @@
 #include "vector_engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -29,6 +30,12 @@ IndexPays when_index_pays(Backend backend) {
 
 VectorId id_of(std::int64_t slot) { return VectorId{slot}; }
 
+double dot(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * double{b[i]};
+  return sum;
+}
+
 }  // namespace
 
 /// The searchable state in memory.
@@ -51,6 +58,20 @@ struct VectorEngine::Loaded {
     for (const auto& segment : segments) {
       if (segment->position_of(id_of(slot))) return true;
     }
+    return position_in_delta(slot).has_value();
+  }
+  /// The vector of a slot; empty if it is not here. Valid as long as segments and delta.
+  std::span<const float> find(std::int64_t slot) const {
+    for (const auto& segment : segments) {
+      if (const auto position = segment->position_of(id_of(slot)))
+        return segment->vector_at(*position);
+    }
+    if (const auto position = position_in_delta(slot)) return delta->vector_at(*position);
+    return {};
+  }
+
+ private:
+  std::optional<std::size_t> position_in_delta(std::int64_t slot) const {
     std::size_t low = 0;
     std::size_t high = delta ? delta->size() : 0;  // slots arrive in ascending order
     while (low < high) {
@@ -60,7 +81,8 @@ struct VectorEngine::Loaded {
       else
         high = middle;
     }
-    return delta && low < delta->size() && delta->id_at(low) == id_of(slot);
+    if (!delta || low == delta->size() || delta->id_at(low) != id_of(slot)) return std::nullopt;
+    return low;
   }
 };
 
@@ -188,6 +210,22 @@ void VectorEngine::check_dim(bool fits, std::size_t values, std::size_t dim) con
 bool VectorEngine::index_pays_now(std::size_t rows) {
   const IndexPays pays = when_index_pays(settings_.backend);
   return rows >= pays.from_rows && ++num_large_searches_ >= pays.from_searches;
+}
+
+std::vector<std::optional<float>> VectorEngine::similarities(std::span<const float> query,
+                                                             std::span<const std::int64_t> slots) {
+  std::vector<std::optional<float>> similarities(slots.size());
+  const std::lock_guard lock(reading_);
+  if (!loaded_) return similarities;
+  const double query_length = std::sqrt(dot(query, query));
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (loaded_->dead.contains(id_of(slots[i]))) continue;
+    const std::span<const float> vector = loaded_->find(slots[i]);
+    if (vector.size() != query.size()) continue;
+    const double lengths = query_length * std::sqrt(dot(vector, vector));
+    if (lengths > 0) similarities[i] = static_cast<float>(dot(query, vector) / lengths);
+  }
+  return similarities;
 }
 
 /// Compares what is loaded with the sidecar and loads what is new. Everything is read in one read

@@ -66,6 +66,9 @@ class VectorEngine {
   /// sidecar. Throws InvalidArgument if the size is not that of the store. Nothing stored: an empty
   /// result.
   SearchResult search(std::span<const float> query, const SearchParams& params);
+  /// The cosine of the query with the vector of each slot; nothing for one that is not live.
+  std::vector<std::optional<float>> similarities(std::span<const float> query,
+                                                 std::span<const std::int64_t> slots);
 
   /// One result per query, in the time of a few; queries: [n, dim] row-major. Nothing stored: no
   /// result at all.

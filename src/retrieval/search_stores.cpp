@@ -2,88 +2,21 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
 #include <new>
 #include <thread>
-#include <tuple>
 
 #include "nearlite/base/clock.h"
 #include "nearlite/base/cpu.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
-#include "nearlite/base/utf8.h"
-#include "nearlite/retrieval/snippet.h"
+#include "nearlite/retrieval/question.h"
+#include "store_reply.h"
 
 namespace nearlite {
 namespace {
 
-/// What one store said: an answer or a failure.
-struct Reply {
-  StoreAnswer answer;
-  std::vector<RetrievalHit> hits;
-  std::string incomplete_reason;
-  std::optional<StoreFailure> failure;
-};
-
-std::string reason_of(double similarity) {
-  char text[64];
-  std::snprintf(text, sizeof text, "high vector similarity (similarity=%.2f)", similarity);
-  return text;
-}
-
-using Fields = std::vector<std::pair<std::string, Value>>;
-
-/// What a hit shows: the store's own columns from the row that was read, further ones by another
-/// look at the row. Throws NotFound for a column that the store does not have.
-Fields shown_values(const Store& store, const RecordHit& hit, std::span<const std::string> shown,
-                    std::span<const std::string> wanted) {
-  Fields values;
-  const auto has = [&](const std::string& column) {
-    return std::ranges::any_of(values, [&](const auto& value) { return value.first == column; });
-  };
-  for (const std::string& column : shown) {
-    if (const Value* value = hit.record.find(column); value != nullptr && !has(column))
-      values.emplace_back(column, *value);
-  }
-  std::vector<std::string> further;
-  std::ranges::copy_if(wanted, std::back_inserter(further),
-                       [&](const std::string& column) { return !has(column); });
-  if (further.empty()) return values;
-  const Record row = store.read_fields(hit.key, further);
-  for (const auto& field : row.fields()) values.push_back(field);
-  return values;
-}
-
-Reply ask(const Store& store, std::string_view question, std::span<const float> query,
-          const RetrievalOptions& options) {
-  const Stopwatch stopwatch;
-  RecordSearchOptions search;
-  search.k = options.k;
-  search.recall = options.recall;
-  search.filter = keys_passing(store, options.where, options.filters);
-  RecordSearchResult found = store.search_records(query, search);
-  Reply reply;
-  reply.answer = {store.name(), found.records, found.path, found.recall, 0};
-  if (!found.complete) reply.incomplete_reason = found.incomplete_reason;
-  const std::vector<std::string> shown = store.shown_fields();
-  for (RecordHit& hit : found.hits) {
-    const double similarity = hit.similarity;
-    RetrievalHit& shown_hit = reply.hits.emplace_back();
-    shown_hit.store = store.name();
-    shown_hit.origin = store.origin();
-    shown_hit.key = hit.key;
-    shown_hit.score = similarity;
-    shown_hit.similarity = similarity;
-    shown_hit.distance = hit.distance;
-    shown_hit.stale = hit.stale;
-    shown_hit.reason = reason_of(similarity);
-    shown_hit.signals = {{"similarity", similarity}};
-    shown_hit.snippet = make_snippet(hit.passage_text, question, options.snippet_bytes);
-    shown_hit.fields = shown_values(store, hit, shown, options.fields);
-  }
-  reply.answer.took_ms = stopwatch.elapsed_ms();
-  return reply;
-}
+// Of a store asked for distinct rows: how many of its rows to look at for each one wanted.
+constexpr std::size_t kRowsPerDistinct = 4;
 
 /// The question as each store's model reads it; one vector per model, or why it could not be had.
 struct EncodedQuestion {
@@ -137,34 +70,33 @@ void side_by_side(std::size_t count, const Work& work) {
   take();
 }
 
-void merge(std::vector<Reply>& replies, RetrievalResult& result) {
-  std::vector<std::string> reasons;
-  for (Reply& reply : replies) {
-    if (reply.failure) {
-      reasons.push_back("store " + reply.failure->store + " failed");
-      result.failures.push_back(std::move(*reply.failure));
-      continue;
-    }
-    if (!reply.incomplete_reason.empty())
-      reasons.push_back(reply.answer.store + ": " + reply.incomplete_reason);
-    result.stores.push_back(std::move(reply.answer));
-    std::ranges::move(reply.hits, std::back_inserter(result.hits));
-  }
-  // A store that came back short matters only if the whole list did too; one that failed always
-  // does.
-  if (!result.failures.empty() || result.hits.size() < result.k)
-    result.incomplete_reason = join_names(reasons, "; ");
-  result.complete = result.incomplete_reason.empty();
-  // Stable: hits of one store that are equally good stay in the order of their keys.
-  std::ranges::stable_sort(result.hits, [](const RetrievalHit& a, const RetrievalHit& b) {
-    return std::tuple(-a.score, std::string_view(a.store)) <
-           std::tuple(-b.score, std::string_view(b.store));
-  });
-  if (result.hits.size() > result.k) result.hits.resize(result.k);
-  for (std::size_t i = 0; i < result.hits.size(); ++i) result.hits[i].rank = i + 1;
+/// More rows than wanted, of which some will be folded.
+RetrievalOptions widened(RetrievalOptions options) {
+  if (options.distinct) options.k *= kRowsPerDistinct;
+  return options;
 }
 
 }  // namespace
+
+SearchMode search_mode_of(std::string_view name) {
+  for (const SearchMode mode : {SearchMode::kHybrid, SearchMode::kVector, SearchMode::kKeyword}) {
+    if (search_mode_name(mode) == name) return mode;
+  }
+  throw InvalidArgument("there is no search mode \"" + std::string(name) + "\"",
+                        "one of hybrid vector keyword");
+}
+
+std::string_view search_mode_name(SearchMode mode) {
+  switch (mode) {
+    case SearchMode::kVector:
+      return "vector";
+    case SearchMode::kKeyword:
+      return "keyword";
+    case SearchMode::kHybrid:
+      break;
+  }
+  return "hybrid";
+}
 
 StoreFailure failure_in_flight(std::string store) {
   try {
@@ -181,38 +113,73 @@ StoreFailure failure_in_flight(std::string store) {
 RetrievalResult search_stores(std::span<Store* const> stores, std::string_view question,
                               const RetrievalOptions& options) {
   const Stopwatch stopwatch;
-  if (const auto at = find_invalid_utf8(question)) {
-    throw InvalidArgument("the question is not valid UTF-8 (byte " + std::to_string(*at) + ")");
-  }
-  if (question.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos) {
-    throw InvalidArgument("the question is blank");
-  }
+  const Question parsed = parse_question(question);
   if (options.k == 0) throw InvalidArgument("k is 0, at least 1 is needed");
   const std::vector<std::string> models = question_models(stores);
-  const auto encoded = encode_once_per_model(stores, models, question);
-  std::vector<Reply> replies(stores.size());
+  std::vector<EncodedQuestion> encoded;
+  if (options.mode != SearchMode::kKeyword)
+    encoded = encode_once_per_model(stores, models, parsed.text);
+  const RetrievalOptions asked = widened(options);
+  std::vector<StoreReply> replies(stores.size());
   side_by_side(stores.size(), [&](std::size_t i) {
     const Store& store = *stores[i];
-    const auto& mine = *std::ranges::find(encoded, models[i], &EncodedQuestion::model);
+    const auto mine = std::ranges::find(encoded, models[i], &EncodedQuestion::model);
     try {
-      if (mine.failure) {
-        replies[i].failure = mine.failure;
+      if (mine == encoded.end()) {
+        replies[i] = ask_store(store, parsed, {}, asked);
+      } else if (mine->failure) {
+        replies[i].failure = mine->failure;
         replies[i].failure->store = store.name();
       } else {
-        replies[i] = ask(store, question, mine.vector, options);
+        replies[i] = ask_store(store, parsed, mine->vector, asked);
       }
     } catch (const std::exception&) {
       replies[i].failure = failure_in_flight(store.name());
     }
   });
-  RetrievalResult result;
+  RetrievalResult result = merge_replies(std::move(replies), options);
   result.question = question;
-  result.k = options.k;
-  merge(replies, result);
-  if (!stores.empty())
-    result.confidence_note = "no store is calibrated yet: hits are ranked by similarity";
   result.took_ms = stopwatch.elapsed_ms();
   return result;
+}
+
+RetrievalResult similar_rows(Store& store, const RecordKey& key, const RetrievalOptions& options) {
+  const Stopwatch stopwatch;
+  if (options.k == 0) throw InvalidArgument("k is 0, at least 1 is needed");
+  const auto vector = store.get_vector(key);
+  if (!vector) throw NotFound("the store " + store.name() + " has no vector of " + key.display());
+  RetrievalOptions by_vector = widened(options);
+  by_vector.mode = SearchMode::kVector;
+  std::vector<StoreReply> replies;
+  replies.push_back(ask_store(store, {}, *vector, by_vector, key));
+  by_vector.k = options.k;
+  RetrievalResult result = merge_replies(std::move(replies), by_vector);
+  result.question = key.display();
+  result.took_ms = stopwatch.elapsed_ms();
+  return result;
+}
+
+RecordKey stored_key(const Store& store, const std::string& typed) {
+  std::string table;
+  std::string rest = typed;
+  const auto is_known = [&](const std::string& json, const std::string& key_table) {
+    RecordKey key;
+    key.json = json;
+    key.table = key_table;
+    return store.get_vector(key).has_value() ? std::optional<RecordKey>(key) : std::nullopt;
+  };
+  for (const bool with_table : {false, true}) {
+    if (with_table) {
+      const std::size_t colon = typed.find(':');
+      if (colon == std::string::npos) break;
+      table = typed.substr(0, colon);
+      rest = typed.substr(colon + 1);
+    }
+    if (const auto key = is_known(rest, table)) return *key;  // a number or an array
+    if (const auto key = is_known(RecordKey(std::string_view(rest)).json, table)) return *key;
+  }
+  throw NotFound("the store " + store.name() + " has no vector of a row with the key " + typed,
+                 "a row that is new needs a backfill; nearlite status says what is missing");
 }
 
 }  // namespace nearlite

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "fake_store.h"
 
 namespace nearlite {
@@ -77,7 +79,7 @@ TEST_F(SearchStores, SaysWhyAHitWasFound) {
   add_embedded("a", {"the disk is full"});
   const RetrievalHit hit = search("the disk is full").hits.at(0);
   EXPECT_EQ(hit.reason, "high vector similarity (similarity=1.00)");
-  EXPECT_THAT(hit.signals, ElementsAre(Key("similarity")));
+  EXPECT_THAT(hit.signals, ElementsAre(Key("keyword"), Key("similarity")));
   EXPECT_EQ(hit.snippet, "the disk is full");
   EXPECT_EQ(hit.confidence, std::nullopt);
 }
@@ -129,6 +131,130 @@ TEST_F(SearchStores, RefusesBlankAndInvalidQuestions) {
 }
 
 TEST_F(SearchStores, AnswersNothingFromNoStores) { EXPECT_THAT(search("text").hits, IsEmpty()); }
+
+TEST_F(SearchStores, HybridIsTheEvenMeanOfSimilarityAndShareOfKeywords) {
+  add_embedded("a", {"disk full", "disk", "lamp"});
+  const RetrievalResult hybrid = search("disk");
+  const RetrievalResult vector = search("disk", {.mode = SearchMode::kVector});
+  const RetrievalResult keyword = search("disk", {.mode = SearchMode::kKeyword});
+  ASSERT_THAT(hybrid.hits, SizeIs(3));  // as many as there are, also those without the word
+  ASSERT_THAT(keyword.hits, SizeIs(2));
+  EXPECT_EQ(hybrid.hits[0].key, RecordKey(2));
+  // BM25 of a passage of one word where the average is 4/3 words: f = 1, and the length part is
+  // 1.2 * (0.25 + 0.75 * 1 / (4/3)) = 0.975; as a share of the greatest: 1 / (1 + 0.975).
+  EXPECT_NEAR(keyword.hits[0].score, 1 / 1.975, 1e-9);
+  EXPECT_NEAR(hybrid.hits[0].score, (1.0 + 1 / 1.975) / 2, 1e-6);
+  EXPECT_NEAR(hybrid.hits[1].score, (hybrid.hits[1].similarity + keyword.hits[1].score) / 2, 1e-6);
+  EXPECT_EQ(vector.hits[0].score, vector.hits[0].similarity);
+  EXPECT_EQ(hybrid.hits[2].signals.at("keyword"), 0);
+}
+
+TEST_F(SearchStores, KeywordsNeedNoModel) {
+  add_embedded("a", {"the disk is full"});
+  encoder_->num_questions = 0;
+  const RetrievalResult result = search("disks", {.mode = SearchMode::kKeyword});
+  EXPECT_EQ(encoder_->num_questions, 0U);
+  ASSERT_THAT(result.hits, SizeIs(1));
+  EXPECT_TRUE(std::isnan(result.hits[0].similarity));
+  EXPECT_EQ(result.stores[0].path, "keyword");
+  EXPECT_THAT(result.hits[0].reason, HasSubstr("matching words"));
+}
+
+TEST_F(SearchStores, WhatIsAskedForByNameComesFirstInAllStores) {
+  add_embedded("a", {"error error error code", "see E0432"});
+  add_embedded("b", {"an error code", "E0432 is long ago and far away and hard to see"});
+  const RetrievalResult result = search("error code E0432");
+  EXPECT_THAT(std::vector<std::string>({places(result)[0], places(result)[1]}),
+              testing::UnorderedElementsAre("a 2", "b 2"));
+  EXPECT_GE(result.hits[1].score, 0.5);
+  EXPECT_LE(result.hits[2].score, 0.5);
+  EXPECT_THAT(result.hits[0].reason, HasSubstr("exact match"));
+}
+
+TEST_F(SearchStores, LeavesOutWhatTheQuestionLeavesOut) {
+  add_embedded("a", {"disk full", "disk full of lamps", "disk lamp"});
+  for (const SearchMode mode : {SearchMode::kHybrid, SearchMode::kVector, SearchMode::kKeyword})
+    EXPECT_THAT(places(search("disk -lamp", {.mode = mode})), ElementsAre("a 1"));
+}
+
+TEST_F(SearchStores, APhraseInQuotesIsFirstAndByWordsItHasToBeThere) {
+  add_embedded("a", {"full disk full disk", "my disk full of things", "lamp"});
+  EXPECT_EQ(places(search("\"disk full of\""))[0], "a 2");
+  EXPECT_THAT(places(search("\"disk full of\"")), SizeIs(3));
+  EXPECT_THAT(places(search("\"disk full of\"", {.mode = SearchMode::kKeyword})),
+              ElementsAre("a 2"));
+}
+
+TEST_F(SearchStores, NoQuestionIsAnErrorOfSyntax) {
+  add_embedded("a", {"disk full"});
+  for (const char* question : {"\"", "a\"b", "x AND", "NEAR(", "col:x", "^", "*", "{a} -b -", "'",
+                               "\"\" disk", "disk OR", "(", "+", "--"}) {
+    EXPECT_TRUE(search(question).failures.empty()) << question;
+  }
+}
+
+TEST_F(SearchStores, AStoreWithoutWordsIsSearchedByVectorAndSaysSo) {
+  NoteStore& store = add_embedded("a", {"disk full"});
+  Connection::open(folder_.path() / "a.sqlite", false)
+      .execute("DELETE FROM fact WHERE name = 'keywords'");
+  EXPECT_THAT(search("disk").hits, SizeIs(1));
+  const RetrievalResult keyword = search("disk", {.mode = SearchMode::kKeyword});
+  EXPECT_THAT(keyword.incomplete_reason, HasSubstr("next backfill"));
+  const std::size_t before = encoder_->num_questions;
+  store.backfill_embeddings();
+  EXPECT_EQ(encoder_->num_questions, before);
+  EXPECT_TRUE(search("disk", {.mode = SearchMode::kKeyword}).complete);
+}
+
+TEST_F(SearchStores, AConfidenceIsTheMapOfEvidenceAndBackground) {
+  std::vector<std::string> bodies;
+  for (int i = 0; i < 60; ++i) bodies.push_back("note number " + std::to_string(i));
+  bodies.push_back("the disk is full");
+  add_embedded("a", bodies);
+  const RetrievalResult vector = search("disk is full", {.mode = SearchMode::kVector});
+  ASSERT_TRUE(vector.stores[0].background);
+  const double background = *vector.stores[0].background;
+  EXPECT_LT(background, 0.1);
+  const RetrievalHit& best = vector.hits[0];
+  const double odds = -3.011 + 5.567 * best.similarity - 5.548 * background;
+  EXPECT_NEAR(*best.confidence, 1 / (1 + std::exp(-odds)), 1e-9);
+  EXPECT_EQ(best.score, *best.confidence);
+  EXPECT_EQ(vector.confidence_note, "");
+  const RetrievalHit hybrid = search("disk is full").hits[0];
+  const double evidence = (hybrid.similarity + hybrid.parts[1].value) / 2;
+  EXPECT_NEAR(*hybrid.confidence,
+              1 / (1 + std::exp(-(-2.892 + 7.098 * evidence - 4.878 * background))), 1e-9);
+  EXPECT_NEAR(hybrid.parts[0].contribution + hybrid.parts[1].contribution, hybrid.score, 1e-9);
+}
+
+TEST_F(SearchStores, NothingIsAnAnswerWhereNothingIsConfident) {
+  std::vector<std::string> bodies;
+  for (int i = 0; i < 60; ++i) bodies.push_back("note number " + std::to_string(i));
+  add_embedded("a", bodies);
+  const RetrievalResult result = search("elephant", {.min_confidence = 0.5});
+  EXPECT_THAT(result.hits, IsEmpty());
+  EXPECT_TRUE(result.complete);
+  EXPECT_THAT(result.left_out, ElementsAre(HasSubstr("below confidence 0.50")));
+}
+
+TEST_F(SearchStores, DistinctFoldsRowsThatSayTheSameAndStillGivesAsMany) {
+  add_embedded("a", {"disk full", "disk full", "lamp", "disk full", "soup"});
+  const RetrievalResult result = search("disk full", {.k = 3, .distinct = true});
+  EXPECT_THAT(places(result), SizeIs(3));
+  EXPECT_EQ(places(result)[0], "a 1");
+  EXPECT_THAT(result.hits[0].folded, ElementsAre(RecordKey(2), RecordKey(4)));
+}
+
+TEST_F(SearchStores, SimilarRowsNeedNoModelAndLeaveTheRowItselfOut) {
+  NoteStore& store = add_embedded("a", {"disk full", "disk is full", "lamp"});
+  encoder_->num_questions = 0;
+  const RetrievalResult result = similar_rows(store, RecordKey(1), {.k = 2});
+  EXPECT_THAT(places(result), ElementsAre("a 2", "a 3"));
+  EXPECT_EQ(encoder_->num_questions, 0U);
+  EXPECT_EQ(stored_key(store, "2"), RecordKey(2));
+  EXPECT_THROW(stored_key(store, "two"), NotFound);
+  EXPECT_THROW(similar_rows(store, RecordKey(9), {}), NotFound);
+}
 
 }  // namespace
 }  // namespace nearlite

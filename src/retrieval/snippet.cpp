@@ -1,21 +1,15 @@
 #include "nearlite/retrieval/snippet.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <span>
 
 #include "nearlite/base/names.h"
 #include "nearlite/base/utf8.h"
+#include "nearlite/retrieval/question.h"
 
 namespace nearlite {
 namespace {
-
-constexpr std::array kCommonWords = {"a",    "an",    "and",   "are", "as",   "at",   "be",  "by",
-                                     "can",  "do",    "does",  "for", "from", "how",  "i",   "if",
-                                     "in",   "into",  "is",    "it",  "its",  "me",   "my",  "of",
-                                     "on",   "or",    "that",  "the", "this", "to",   "was", "what",
-                                     "when", "where", "which", "who", "why",  "with", "you"};
 
 bool is_word_byte(char c) noexcept {
   const auto byte = static_cast<unsigned char>(c);
@@ -55,7 +49,7 @@ std::map<std::string, std::size_t> stems_of(std::string_view question) {
   std::map<std::string, std::size_t> stems;
   for (const auto [begin, end] : words_of(question)) {
     const std::string word = to_lower_ascii(question.substr(begin, end - begin));
-    if (word.size() < 2 || std::ranges::find(kCommonWords, word) != kCommonWords.end()) continue;
+    if (word.size() < 2 || is_common_word(word)) continue;
     stems.emplace(stem_of(word), stems.size());
   }
   return stems;

@@ -71,8 +71,11 @@ SearchRequest read_search_request(Fields& fields) {
     for (const Json& condition : *filter)
       request.options.filters.push_back(filter_of(fields, condition));
   }
-  if (const auto mode = fields.optional_text("mode", 16); mode && *mode != "vector")
-    fields.refuse("mode", "is not one of vector");
+  if (const auto mode = fields.optional_text("mode", 16)) {
+    if (*mode != "hybrid" && *mode != "vector" && *mode != "keyword")
+      fields.refuse("mode", "is not one of hybrid, vector, keyword");
+    request.options.mode = search_mode_of(*mode);
+  }
   request.options.recall = fields.number("recall", 0.01, 1).value_or(request.options.recall);
   request.options.min_confidence = fields.number("min_confidence", 0, 1).value_or(0);
   request.explain = fields.flag("explain", false);
@@ -148,7 +151,7 @@ std::vector<Route> search_routes() {
             {"stores", "string[]", false, "default: all"},
             {"filter", "object[]", false,
              "conditions {field, op, value} over exposed columns; op: = != < <= > >= in like"},
-            {"mode", "string", false, "vector"},
+            {"mode", "string", false, "hybrid (default), vector or keyword"},
             {"recall", "number", false, "asked share of the true neighbors; 1: exact"},
             {"min_confidence", "number", false, "leave out hits of calibrated stores below it"},
             {"explain", "boolean", false, "how each hit was found"}}}};

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 
+#include "keyword_tokenizer.h"
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
@@ -74,7 +75,7 @@ std::string layout() { return std::to_string(xxh3_64(kSidecarTables)); }
 /// Makes the tables. Application id and tables are one transaction in rollback-journal mode, so
 /// that the id is in the file's first page, where check_header() looks, from the first moment that
 /// there is one.
-void create_tables(Connection& db) {
+void create_tables(Connection& db, bool fts5) {
   Transaction transaction(db);
   Statement version = db.prepare("PRAGMA user_version");
   version.step();
@@ -84,6 +85,10 @@ void create_tables(Connection& db) {
     db.execute("PRAGMA application_id = " + std::to_string(kSidecarApplicationId));
     db.execute(kSidecarTables);
     db.execute("INSERT INTO fact(store, name, value) VALUES ('', 'layout', '" + layout() + "')");
+    if (fts5) {
+      db.execute(kKeywordTables);
+      db.execute("INSERT INTO fact(store, name, value) VALUES ('', 'keywords', '1')");
+    }
     db.execute("PRAGMA user_version = " + std::to_string(kSidecarSchema));
   }
   transaction.commit();
@@ -115,31 +120,38 @@ void take_owner_and_mode(const std::filesystem::path& file, const std::filesyste
     throw_errno("cannot set the mode of " + file.string(), errno);
 }
 
-Connection open_connection(const std::filesystem::path& file, const SidecarOptions& options) {
+struct Opened {
+  Connection db;
+  bool fts5;
+};
+
+Opened open_connection(const std::filesystem::path& file, const SidecarOptions& options) {
   const bool exists = stamp_of(file).has_value();
   if (!exists && !options.create) throw NotFound("there is no sidecar " + file.string());
   if (exists) check_header(file);
   Connection db = Connection::open(file, options.create);
   if (!exists) take_owner_and_mode(file, options.like);
+  const bool fts5 = register_keywords(db.handle());
   Statement tables = db.prepare("SELECT count(*) FROM sqlite_master");
   tables.step();
   const bool empty = tables.int64(0) == 0;
   tables.reset();
   if (empty && !options.create) throw NotFound("the sidecar " + file.string() + " is empty");
-  if (empty) create_tables(db);
+  if (empty) create_tables(db, fts5);
   check_layout(db, file);
   // NORMAL may lose acknowledged commits in a power cut; a vector once acknowledged must stay.
   db.execute(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");
-  return db;
+  return {std::move(db), fts5};
 }
 
 }  // namespace
 
 Sidecar::Sidecar(std::filesystem::path file, const SidecarOptions& options) {
-  Connection db = open_connection(file, options);
-  state_ = std::make_unique<State>(std::move(file), std::move(db),
+  Opened opened = open_connection(file, options);
+  state_ = std::make_unique<State>(std::move(file), std::move(opened.db),
                                    options.clock ? *options.clock : system_clock());
+  state_->fts5 = opened.fts5;
 }
 
 Sidecar::~Sidecar() = default;

@@ -296,6 +296,7 @@ std::vector<std::int64_t> Sidecar::put_record(const RecordWrite& record) {
               static_cast<std::int64_t>(vector_checksum(record.key, number, identity, bytes)),
               bytes);
     slots.push_back(state_->db.last_insert_rowid());
+    put_keywords(slots.back(), passage.text);
     ++number;
   }
   return slots;
@@ -405,6 +406,7 @@ SlotInfo slot_info_of(Prepared& row) {
   info.text_end = static_cast<std::size_t>(row->int64(6));
   info.record_text_hash = static_cast<std::uint64_t>(row->int64(7));
   info.governed_text = row->text(8);
+  info.record = row->int64(9);
   return info;
 }
 
@@ -414,7 +416,8 @@ std::optional<SlotInfo> Sidecar::find_slot(std::int64_t slot) {
   Prepared row = state_->sql(
       "SELECT vector.slot, store, source_table, record_key, passage, text_begin, text_end, "
       "record.text_hash, "
-      "governed_text FROM vector JOIN record ON record.id = vector.record WHERE vector.slot = ?1");
+      "governed_text, record.id FROM vector JOIN record ON record.id = vector.record WHERE "
+      "vector.slot = ?1");
   row->bind(1, slot);
   if (!row->step()) return std::nullopt;
   return slot_info_of(row);
@@ -425,7 +428,8 @@ void Sidecar::for_each_slot(std::string_view store, std::string_view model_ident
   Prepared row = state_->sql(
       "SELECT vector.slot, record.store, source_table, record_key, passage, text_begin, text_end, "
       "record.text_hash, "
-      "governed_text FROM vector CROSS JOIN record ON record.id = vector.record CROSS JOIN model "
+      "governed_text, record.id FROM vector CROSS JOIN record ON record.id = vector.record CROSS "
+      "JOIN model "
       "ON model.id = "
       "record.model WHERE (?1 = '' OR record.store = ?1) AND (?2 = '' OR model.identity = ?2) "
       "ORDER BY "

@@ -58,4 +58,14 @@ CREATE TABLE lease(
   started_at TEXT NOT NULL, heartbeat_at TEXT NOT NULL) WITHOUT ROWID;
 )";
 
+// The words of the passages, for search by keyword; rowid is vector.slot. Beside the tables above,
+// since a SQLite without FTS5 has no such table, and an older sidecar gets it at its next backfill.
+// The trigger removes words with their vector, whoever deletes it.
+constexpr char kKeywordTables[] = R"(
+CREATE VIRTUAL TABLE keyword USING fts5(text, tokenize = 'nearlite');
+CREATE TRIGGER keyword_removed AFTER DELETE ON vector BEGIN
+  DELETE FROM keyword WHERE rowid = OLD.slot;
+END;
+)";
+
 }  // namespace nearlite

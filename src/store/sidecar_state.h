@@ -55,6 +55,7 @@ struct Sidecar::State {
 
   std::filesystem::path file;
   Connection db;
+  bool fts5 = false;  // this SQLite has FTS5, and our tokenizer is registered with it
   const Clock& clock;
   std::map<std::string_view, Statement> statements;  // destroyed before db
 };

@@ -64,8 +64,7 @@ class Arguments(ProgramTest):
         self.assertIn("auto, annoy, faiss, flat, graph", self.fail_with(2, "backfill", "--db", "bot", "--backend", "anoy"))
         self.assertIn("fp32", self.fail_with(2, "embed", "--precision", "int3"))
         self.assertIn("jsonl, npy, f32", self.fail_with(2, "embed", "--format", "csv"))
-        self.assertIn("searches by vector", self.fail_with(2, "search", "--mode", "keyword", "x"))
-        self.assertIn("vector", self.fail_with(2, "search", "--mode", "telepathy", "x"))
+        self.assertIn("keyword", self.fail_with(2, "search", "--mode", "telepathy", "x"))
         self.assertIn("debug, info, warning", self.fail_with(2, "status", "--log-level", "loud"))
 
     def test_numbers_are_read_whole(self):

@@ -66,10 +66,22 @@ class IndexAndSearch(ProgramTest):
                                     "snippet", "fields"})
         self.assertEqual((hit["store"], hit["key"], hit["confidence"], hit["stale"]), ("note", 1, None, False))
         self.assertEqual(hit["reason"], f"high vector similarity (similarity={hit['similarity']:.2f})")
-        self.assertEqual(hit["signals"], {"similarity": hit["similarity"]})
+        self.assertEqual(set(hit["signals"]), {"similarity", "keyword"})
+        self.assertEqual(hit["signals"]["similarity"], hit["similarity"])
         self.assertEqual(hit["fields"]["title"], "Password reset")
         self.assertIn("calibrated", document["confidence_note"])
         self.assertGreaterEqual(hit["score"], document["hits"][1]["score"])
+
+    def test_search_by_words_needs_no_model(self):
+        self.make_notes()
+        self.index()
+        found = self.succeed("search", "app.db", "PASSWORDS -lamp", "--mode", "keyword", "--json",
+                             env={"NEARLITE_MODEL": "/no/such/model"}).json
+        self.assertEqual([h["key"] for h in found["hits"]], [1])
+        self.assertIsNone(found["hits"][0]["similarity"])
+        self.assertEqual(found["stores"][0]["path"], "keyword")
+        for odd in ('"', "x AND", "NEAR(", "a:b", "^*", "(' OR"):
+            self.succeed("search", "app.db", odd, "--mode", "keyword")
 
     def test_search_as_json_lines(self):
         self.make_notes()

@@ -234,6 +234,8 @@ Action read_command_line(int argc, char** argv, Context& context) {
   Action action;
   add_index_command(app, context, action);
   add_search_command(app, context, action);
+  add_similar_command(app, context, action);
+  add_eval_command(app, context, action);
   add_backfill_command(app, context, action);
   add_status_command(app, context, action);
   add_stats_command(app, context, action);

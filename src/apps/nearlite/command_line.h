@@ -47,6 +47,8 @@ Action read_command_line(int argc, char** argv, Context& context);
 // One per command, each in its own file under commands/.
 void add_index_command(CLI::App& app, Context& context, Action& action);
 void add_search_command(CLI::App& app, Context& context, Action& action);
+void add_similar_command(CLI::App& app, Context& context, Action& action);
+void add_eval_command(CLI::App& app, Context& context, Action& action);
 void add_backfill_command(CLI::App& app, Context& context, Action& action);
 void add_status_command(CLI::App& app, Context& context, Action& action);
 void add_stats_command(CLI::App& app, Context& context, Action& action);

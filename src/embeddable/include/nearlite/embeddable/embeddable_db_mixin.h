@@ -26,6 +26,10 @@
 namespace nearlite {
 
 class VectorEngine;
+struct Candidate;
+struct CandidateQuery;
+struct CandidateResult;
+struct ReadCandidate;
 
 /// What embedding one record has cost, for statistics.
 struct EmbeddingFigures {
@@ -226,6 +230,13 @@ class EmbeddableDBMixin {
   /// taken.
   RecordSearchResult search_records(std::span<const float> query,
                                     const RecordSearchOptions& options) const;
+  /// Records that may answer, by vector and by words, before any row is read (candidates.h): one
+  /// per record. Throws InvalidArgument if the size of the vector is not the store's dimension.
+  CandidateResult find_candidates(const CandidateQuery& query) const;
+  /// Reads the rows of candidates in their order until `k` were there; rows that are gone are left
+  /// out.
+  std::vector<ReadCandidate> read_candidates(std::span<const Candidate> candidates,
+                                             std::size_t k) const;
   Freshness freshness(const FreshnessOptions& options = {}) const;
   /// What embedding all records would take. Reads and counts a sample of many records; writes
   /// nothing. Throws as TextEncoder::info().

@@ -14,14 +14,30 @@
 
 namespace nearlite {
 
+/// kHybrid: by vector and by words; kKeyword needs no model.
+enum class SearchMode { kHybrid, kVector, kKeyword };
+/// "hybrid", "vector", "keyword". Throws InvalidArgument that lists them.
+SearchMode search_mode_of(std::string_view name);
+std::string_view search_mode_name(SearchMode mode);
+
 struct RetrievalOptions {
   std::size_t k = 10;
+  SearchMode mode = SearchMode::kHybrid;
   double recall = 0.99;       // asked share of the true neighbors per store; 1.0: exact
   double min_confidence = 0;  // hits of a calibrated store below it are left out
+  bool distinct = false;      // rows that say nearly the same are folded into the best of them
   std::string where{};        // an SQL condition over each store's source table; empty: all rows
   std::vector<FieldFilter> filters{};  // over exposed fields; all have to hold
   std::vector<std::string> fields{};   // columns to show beside each store's own
   std::size_t snippet_bytes = 200;
+};
+
+/// One thing that speaks for a hit. The contributions of a hit add up to its score.
+struct SignalPart {
+  std::string signal{};
+  double value = 0;   // 0 to 1: the cosine, the share of the greatest BM25, ...
+  double weight = 0;  // contribution = weight * value
+  double contribution = 0;
 };
 
 /// One row that answers the question.
@@ -31,14 +47,18 @@ struct RetrievalHit {
   std::string origin;  // "bot", "workflow", ...: the label of results
   RecordKey key;
   double score = 0;                  // larger is better; comparable over stores
-  double similarity = 0;             // cosine
-  double distance = 0;               // in the convention of the store's backend
+  double similarity = 0;             // cosine; NaN if the question was not compared by vector
+  double distance = 0;               // in the convention of the store's backend; NaN likewise
   std::optional<double> confidence;  // nothing until the store is calibrated
+  bool exact = false;                // says an identifier or a phrase of the question
   bool stale = false;                // the row's text is not the one that was embedded
   std::string reason;
   std::map<std::string, double> signals;
+  std::vector<SignalPart> parts;
+  std::vector<std::string> found_by;  // "exact", "annoy", ...: the vectors' path; "keyword"
   std::string snippet;
   std::vector<std::pair<std::string, Value>> fields;
+  std::vector<RecordKey> folded;  // options.distinct: rows of this store that say nearly the same
 };
 
 /// Why a store did not answer: the parts of a nearlite::Error.
@@ -56,9 +76,11 @@ StoreFailure failure_in_flight(std::string store);
 struct StoreAnswer {
   std::string store;
   std::size_t records = 0;
-  std::string path;  // "exact", "annoy", "faiss"
+  std::string path;  // of the vectors: "exact", "annoy", "faiss", ...; "keyword": words only
   double recall = 0;
   double took_ms = 0;
+  // Mean cosine of the question with a sample of the store; nothing: it is not calibrated.
+  std::optional<double> background{};
 };
 
 struct RetrievalResult {
@@ -70,7 +92,8 @@ struct RetrievalResult {
   bool complete =
       true;  // false: fewer than k rows came back although more exist, or a store failed
   std::string incomplete_reason;
-  std::string confidence_note;  // why confidences are missing
+  std::string confidence_note;        // why confidences are missing
+  std::vector<std::string> left_out;  // what was found and not returned, and why
   double took_ms = 0;
 };
 
@@ -80,5 +103,13 @@ struct RetrievalResult {
 /// UTF-8, or k is 0.
 RetrievalResult search_stores(std::span<Store* const> stores, std::string_view question,
                               const RetrievalOptions& options);
+
+/// The rows nearest to one that is stored already, without it: by its stored vector, no model
+/// needed. Throws NotFound if the row has no vector, InvalidArgument if k is 0.
+RetrievalResult similar_rows(Store& store, const RecordKey& key, const RetrievalOptions& options);
+
+/// The key that a user typed (4711, abc, [1,"a"], telemetry:7), as the store knows it. Throws
+/// NotFound if it has no vector of such a row.
+RecordKey stored_key(const Store& store, const std::string& typed);
 
 }  // namespace nearlite

@@ -69,6 +69,7 @@ struct PassageWrite {
   std::size_t text_end = 0;
   std::uint64_t text_hash = 0;
   std::span<const float> vector{};
+  std::string_view text{};  // its words are searched; "": none are
 };
 
 /// A record with all its vectors: replaces what was there.
@@ -142,6 +143,7 @@ struct SlotInfo {
   std::size_t text_end = 0;
   std::uint64_t record_text_hash = 0;
   std::string governed_text{};
+  std::int64_t record = 0;
 };
 
 /// A record as the companion JSON shows it.
@@ -181,6 +183,16 @@ struct DerivedFile {
 struct Removal {
   std::int64_t change = 0;  // ascending
   std::int64_t slot = 0;
+};
+
+/// Passages found by their words.
+struct KeywordMatch {
+  std::int64_t slot = 0;
+  double score = 0;  // BM25: larger is better
+};
+struct KeywordSearch {
+  std::vector<KeywordMatch> matches{};  // best first
+  double greatest = 0;                  // no passage can score more for this question
 };
 
 struct SidecarOptions {
@@ -289,6 +301,27 @@ class Sidecar {
   std::vector<std::vector<std::byte>> vectors_of(const SourceKey& key);  // of every passage
   /// The bytes of the database file, read without disturbing its locks.
   void read_file_bytes(const std::function<void(std::span<const std::byte>)>& visit);
+  // Words of passages (FTS5), written and removed with their vectors.
+  /// Whether there is a table of words, and whether every text of the store is in it.
+  bool has_keywords();
+  bool keywords_complete(std::string_view store);
+  /// Does nothing where SQLite has no FTS5.
+  void set_keywords_complete(std::string_view store);
+  /// The words of a record that was stored before there was a table of words.
+  void add_keywords(const SourceKey& key, std::string_view text);
+  /// The passages that match an FTS5 expression, at most `limit` that pass the filter.
+  /// Throws StoreError if the expression is no FTS5 expression.
+  KeywordSearch search_keywords(std::string_view store, std::string_view expression,
+                                std::size_t limit,
+                                const std::function<bool(std::int64_t slot)>& filter = {});
+  /// All slots of the records of which some passage matches, ascending.
+  std::vector<std::int64_t> slots_of_records_with(std::string_view expression);
+  /// Words without a vector: 0, if all is well.
+  std::size_t num_keyword_orphans();
+  std::string check_keywords();  // FTS5's own check: "ok", or what is wrong
+  void rebuild_keywords();       // from the texts that the table holds
+  /// Removes from the file's index what deleted texts left in it.
+  void merge_keywords();
 
   // Small facts by name; store "" for those of the whole file.
   std::optional<std::string> fact(std::string_view store, std::string_view name);
@@ -309,6 +342,10 @@ class Sidecar {
 
  private:
   std::optional<std::vector<std::int64_t>> remove_rows(const SourceKey& key);
+  void create_keywords();
+  void put_keywords(std::int64_t slot, std::string_view text);
+  bool only_store(std::string_view store);
+  std::string store_of_slot(std::int64_t slot);
 
   struct State;
   std::unique_ptr<State> state_;

@@ -1,0 +1,78 @@
+#include "nearlite/retrieval/database_router.h"
+
+#include <algorithm>
+#include <exception>
+
+namespace nearlite {
+namespace {
+
+bool is_information(const std::string& origin) {
+  return origin == "information" || origin == "info" || origin == "research";
+}
+
+}  // namespace
+
+DatabaseRouter::DatabaseRouter(std::shared_ptr<UniversalRetriever> retriever,
+                               std::vector<std::shared_ptr<Store>> stores, RouterOptions options)
+    : retriever_(std::move(retriever)), stores_(std::move(stores)), options_(std::move(options)) {}
+
+std::vector<RouterHit> DatabaseRouter::semantic_search(std::string_view question,
+                                                       std::size_t top_k) {
+  std::vector<RouterHit> hits = universal_search(question, top_k);
+  for (RouterHit& hit : hits) {
+    if (is_information(hit.origin_db)) hit.origin_db = "info";
+  }
+  return hits;
+}
+
+std::vector<RouterHit> DatabaseRouter::universal_search(std::string_view question,
+                                                        std::size_t top_k) {
+  std::vector<RouterHit> hits;
+  try {
+    RetrieveOptions options;
+    options.top_k = top_k;
+    const RetrieverResult result = retriever_->retrieve(question, options);
+    const auto is_fallback = [&](const ResultBundle& bundle) {
+      return std::ranges::find(result.fallback_sources, bundle.origin_db) !=
+             result.fallback_sources.end();
+    };
+    if (!result.fallback_sources.empty() && std::ranges::all_of(result.results, is_fallback))
+      return hits;
+    for (const ResultBundle& bundle : result.results) {
+      hits.push_back({bundle.origin_db, bundle.record_id, bundle.metadata, bundle.score,
+                      bundle.reason, bundle.snippet});
+    }
+  } catch (const std::exception& error) {
+    if (options_.on_failure) options_.on_failure(error.what());
+    hits.clear();
+  }
+  return hits;
+}
+
+std::vector<RouterHit> DatabaseRouter::search_fts(std::string_view question,
+                                                  const std::vector<std::string>& dbs,
+                                                  std::size_t limit) {
+  std::vector<RouterHit> hits;
+  std::vector<Store*> stores;
+  for (const auto& store : stores_) {
+    const auto names_it = [&](const std::string& name) {
+      return name == store->name() || name == store->origin();
+    };
+    if (dbs.empty() || std::ranges::any_of(dbs, names_it)) stores.push_back(store.get());
+  }
+  try {
+    RetrievalOptions options;
+    options.k = limit;
+    options.mode = SearchMode::kKeyword;
+    for (const RetrievalHit& hit : search_stores(stores, question, options).hits) {
+      hits.push_back({is_information(hit.origin) ? "info" : hit.origin, hit.key.display(),
+                      hit.fields, hit.score, hit.reason, hit.snippet});
+    }
+  } catch (const std::exception& error) {
+    if (options_.on_failure) options_.on_failure(error.what());
+    hits.clear();
+  }
+  return hits;
+}
+
+}  // namespace nearlite

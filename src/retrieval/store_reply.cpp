@@ -1,0 +1,132 @@
+#include "store_reply.h"
+
+#include <algorithm>
+
+#include "confidence.h"
+#include "fusion.h"
+#include "nearlite/base/clock.h"
+#include "nearlite/embeddable/candidates.h"
+#include "nearlite/retrieval/snippet.h"
+
+namespace nearlite {
+namespace {
+
+using Fields = std::vector<std::pair<std::string, Value>>;
+
+/// What a hit shows: the store's own columns from the row that was read, further ones by another
+/// look at the row. Throws NotFound for a column that the store does not have.
+Fields shown_values(const Store& store, const RecordHit& hit, std::span<const std::string> shown,
+                    std::span<const std::string> wanted) {
+  Fields values;
+  const auto has = [&](const std::string& column) {
+    return std::ranges::any_of(values, [&](const auto& value) { return value.first == column; });
+  };
+  for (const std::string& column : shown) {
+    if (const Value* value = hit.record.find(column); value != nullptr && !has(column))
+      values.emplace_back(column, *value);
+  }
+  std::vector<std::string> further;
+  std::ranges::copy_if(wanted, std::back_inserter(further),
+                       [&](const std::string& column) { return !has(column); });
+  if (further.empty()) return values;
+  const Record row = store.read_fields(hit.key, further);
+  for (const auto& field : row.fields()) values.push_back(field);
+  return values;
+}
+
+/// At least this many records are taken from each list, so that one that is good in both is seen.
+constexpr std::size_t kDepth = 100;
+
+CandidateQuery candidate_query(const Store& store, const Question& question,
+                               std::span<const float> vector, const RetrievalOptions& options,
+                               const std::optional<RecordKey>& left_out) {
+  CandidateQuery query;
+  query.vector = vector;
+  if (options.mode != SearchMode::kVector) {
+    query.words = question.words;
+    query.exact = question.exact;
+  }
+  // A phrase that was put in quotes has to be there, where words are all that is searched.
+  if (options.mode == SearchMode::kKeyword) query.required = question.phrases;
+  query.excluded = question.excluded;
+  query.depth = std::max(kDepth, options.k + options.k / 2);
+  query.recall = options.recall;
+  query.filter = keys_passing(store, options.where, options.filters);
+  if (left_out) {
+    query.filter = [passes = std::move(query.filter), left_out](const RecordKey& key) {
+      return key != *left_out && (!passes || passes(key));
+    };
+  }
+  return query;
+}
+
+/// What speaks for the hit; the contributions add up to the score of the evidence.
+std::vector<SignalPart> parts_of(const Evidence& evidence, bool has_keywords, SearchMode mode) {
+  if (mode == SearchMode::kKeyword) return {{"keyword", evidence.keyword, 1, evidence.keyword}};
+  if (mode == SearchMode::kVector || !has_keywords)
+    return {{"similarity", evidence.similarity, 1, evidence.similarity}};
+  return {{"similarity", evidence.similarity, 0.5, evidence.similarity / 2},
+          {"keyword", evidence.keyword, 0.5, evidence.keyword / 2}};
+}
+
+RetrievalHit hit_of(const Store& store, const Question& question, const ReadCandidate& read,
+                    const CandidateResult& found, const RetrievalOptions& options) {
+  const Candidate& candidate = found.candidates[read.index];
+  const Evidence evidence = evidence_of(candidate, found, options.mode);
+  RetrievalHit hit;
+  hit.store = store.name();
+  hit.origin = store.origin();
+  hit.key = read.hit.key;
+  hit.exact = candidate.exact;
+  hit.score = evidence.score;
+  hit.similarity = static_cast<double>(read.hit.similarity);
+  hit.distance = static_cast<double>(read.hit.distance);
+  hit.confidence = confidence_of(evidence.score, found.background, options.mode);
+  hit.stale = read.hit.stale;
+  hit.reason = reason_of(candidate, evidence, options.mode);
+  if (candidate.similarity) hit.signals["similarity"] = evidence.similarity;
+  if (options.mode != SearchMode::kVector) hit.signals["keyword"] = candidate.keyword;
+  hit.parts = parts_of(evidence, found.has_keywords, options.mode);
+  if (candidate.vector_rank > 0) hit.found_by.push_back(found.path);
+  if (candidate.keyword_rank > 0) hit.found_by.emplace_back("keyword");
+  hit.snippet = make_snippet(read.hit.passage_text, question.text, options.snippet_bytes);
+  hit.fields = shown_values(store, read.hit, store.shown_fields(), options.fields);
+  return hit;
+}
+
+}  // namespace
+
+StoreReply ask_store(const Store& store, const Question& question, std::span<const float> vector,
+                     const RetrievalOptions& options, const std::optional<RecordKey>& left_out) {
+  const Stopwatch stopwatch;
+  StoreReply reply;
+  CandidateQuery query = candidate_query(store, question, vector, options, left_out);
+  CandidateResult found;
+  std::vector<ReadCandidate> read;
+  for (;; query.depth *= 4) {
+    found = store.find_candidates(query);
+    order_candidates(found, options.mode);
+    read = store.read_candidates(found.candidates, options.k);
+    if (read.size() == options.k || found.exhausted) break;
+  }
+  reply.exhausted = found.exhausted && read.size() < options.k;
+  reply.answer = {.store = store.name(),
+                  .records = found.records,
+                  .path = options.mode == SearchMode::kKeyword ? "keyword" : found.path,
+                  .recall = found.recall,
+                  .took_ms = 0,
+                  .background = found.background};
+  reply.model = store.options().model_name;
+  reply.incomplete_reason = found.incomplete_reason;
+  if (options.mode == SearchMode::kKeyword && !found.has_keywords && found.records > 0)
+    reply.incomplete_reason = "its texts are not searched by word before the next backfill";
+  for (const ReadCandidate& one : read) {
+    reply.hits.push_back(hit_of(store, question, one, found, options));
+    if (options.distinct)
+      reply.vectors.push_back(store.get_vector(one.hit.key).value_or(std::vector<float>{}));
+  }
+  reply.answer.took_ms = stopwatch.elapsed_ms();
+  return reply;
+}
+
+}  // namespace nearlite

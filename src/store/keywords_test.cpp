@@ -1,0 +1,158 @@
+// The words of passages: how texts become tokens, how matches are ranked, and that words live and
+// die with their vectors.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "nearlite/base/error.h"
+#include "nearlite/store/keywords.h"
+#include "nearlite/store/sidecar.h"
+#include "nearlite_test/temporary_folder.h"
+
+namespace nearlite {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class Keywords : public testing::Test {
+ protected:
+  Keywords() : sidecar_(folder_.path() / "notes.sqlite", SidecarOptions{.create = true}) {}
+
+  std::vector<std::int64_t> put(const std::string& key, const std::string& text,
+                                const std::string& store = "notes") {
+    Transaction transaction = sidecar_.begin();
+    RecordWrite write;
+    write.key = {store, "", key};
+    write.model = sidecar_.put_model(store, {.name = "test", .identity = "m1", .dim = 2});
+    write.text_hash = 1;
+    write.passages = {
+        {.text_begin = 0, .text_end = text.size(), .text_hash = 1, .vector = east_, .text = text}};
+    auto slots = sidecar_.put_record(write);
+    transaction.commit();
+    return slots;
+  }
+  std::vector<std::int64_t> found(const std::string& expression,
+                                  const std::string& store = "notes") {
+    std::vector<std::int64_t> slots;
+    for (const KeywordMatch& match : sidecar_.search_keywords(store, expression, 10).matches)
+      slots.push_back(match.slot);
+    return slots;
+  }
+
+  const TemporaryFolder folder_{FolderPlace::kMemory};
+  Sidecar sidecar_;
+  const std::vector<float> east_ = {1, 0};
+};
+
+TEST_F(Keywords, FindWordsByStemWithoutCaseAndAccents) {
+  put("1", "Uploading a résumé failed");
+  EXPECT_THAT(found("\"uploads\""), ElementsAre(1));
+  EXPECT_THAT(found("\"RESUME\""), ElementsAre(1));
+  EXPECT_THAT(found("\"load\""), IsEmpty());
+}
+
+TEST_F(Keywords, FindChineseJapaneseAndKoreanByPairsOfCharacters) {
+  put("1", "文件上传失败，请重试");
+  put("2", "ファイルのアップロード");
+  put("3", "업로드가 실패했습니다");
+  EXPECT_THAT(found("\"上传\""), ElementsAre(1));
+  EXPECT_THAT(found("\"上传失败\""), ElementsAre(1));
+  EXPECT_THAT(found("\"失上\""), IsEmpty());
+  EXPECT_THAT(found("\"传\""), ElementsAre(1));
+  EXPECT_THAT(found("\"试\""), ElementsAre(1));
+  EXPECT_THAT(found("\"アップ\""), ElementsAre(2));
+  EXPECT_THAT(found("\"실패\""), ElementsAre(3));
+}
+
+TEST_F(Keywords, FindMixedTextByBothKindsOfWords) {
+  put("1", "curl报错SSL_ERROR上传失败");
+  EXPECT_THAT(found("\"curl\""), ElementsAre(1));
+  EXPECT_THAT(found("\"ssl error\""), ElementsAre(1));
+  EXPECT_THAT(found("\"报错\""), ElementsAre(1));
+  EXPECT_THAT(found("\"curl报错\""), ElementsAre(1));  // one phrase over both kinds
+}
+
+TEST(KeywordPieces, AreWordsAndPairsOfCharacters) {
+  EXPECT_THAT(keyword_pieces("SSL_ERROR: 上传失败, 否 naïve-2"),
+              ElementsAre("SSL", "ERROR", "上传", "传失", "失败", "否", "naïve", "2"));
+  EXPECT_THAT(keyword_pieces(" -\"* "), IsEmpty());
+}
+
+TEST_F(Keywords, ScoreByBm25) {
+  put("1", "disk full");
+  put("2", "disk");
+  put("3", "lamp lamp lamp");
+  // By hand: N = 3, 6 words, 2 on average. "disk" is in 2 passages: idf = ln(1 + 1.5 / 2.5);
+  // passage 2 has one word: f = 1, length part = 1.2 * (0.25 + 0.75 * 1 / 2) = 0.75.
+  const double idf = std::log(1 + 1.5 / 2.5);
+  const KeywordSearch result = sidecar_.search_keywords("notes", "\"disk\" OR \"nowhere\"", 10);
+  ASSERT_THAT(result.matches, SizeIs(2));
+  EXPECT_EQ(result.matches[0].slot, 2);
+  EXPECT_NEAR(result.matches[0].score, idf * 2.2 / (1 + 0.75), 1e-12);
+  EXPECT_NEAR(result.matches[1].score, idf * 2.2 / (1 + 1.2), 1e-12);
+  const double unheard = std::log(1 + 3.5 / 0.5);
+  EXPECT_NEAR(result.greatest, (idf + unheard) * 2.2, 1e-12);
+}
+
+TEST_F(Keywords, GoWithTheirVectors) {
+  put("1", "old words");
+  put("1", "new words");
+  EXPECT_THAT(found("\"old\""), IsEmpty());
+  EXPECT_THAT(found("\"new\""), ElementsAre(2));
+  EXPECT_EQ(sidecar_.num_keyword_orphans(), 0U);
+  Transaction transaction = sidecar_.begin();
+  sidecar_.remove_record({"notes", "", "1"});
+  transaction.commit();
+  EXPECT_THAT(found("\"words\""), IsEmpty());
+  EXPECT_EQ(sidecar_.check_keywords(), "ok");
+}
+
+TEST_F(Keywords, OfOneStoreAreNotThoseOfAnother) {
+  put("1", "disk", "notes");
+  put("1", "disk", "other");
+  EXPECT_THAT(found("\"disk\"", "notes"), ElementsAre(1));
+  EXPECT_THAT(found("\"disk\"", "other"), ElementsAre(2));
+}
+
+TEST_F(Keywords, AFilterLeavesTheNumberOfMatchesAsAsked) {
+  for (int i = 0; i < 20; ++i) put(std::to_string(i), "disk");
+  const auto result =
+      sidecar_.search_keywords("notes", "\"disk\"", 3, [](std::int64_t slot) { return slot > 15; });
+  ASSERT_THAT(result.matches, SizeIs(3));
+  EXPECT_EQ(result.matches[0].slot, 16);
+  EXPECT_THAT(sidecar_.slots_of_records_with("\"disk\""), SizeIs(20));
+}
+
+TEST_F(Keywords, AreAddedToASidecarThatHasNone) {
+  put("1", "a disk is full");
+  sidecar_.connection().execute(
+      "DROP TRIGGER keyword_removed; DROP TABLE keyword; DELETE FROM fact WHERE name = 'keywords'");
+  EXPECT_FALSE(sidecar_.has_keywords());
+  EXPECT_THAT(found("\"disk\""), IsEmpty());
+  Transaction transaction = sidecar_.begin();
+  sidecar_.add_keywords({"notes", "", "1"}, "a disk is full");
+  EXPECT_FALSE(sidecar_.keywords_complete("notes"));
+  sidecar_.set_keywords_complete("notes");
+  transaction.commit();
+  EXPECT_TRUE(sidecar_.keywords_complete("notes"));
+  EXPECT_THAT(found("\"disk\""), ElementsAre(1));
+}
+
+TEST_F(Keywords, ThatAreDamagedAreFoundAndMadeAnew) {
+  put("1", "a disk is full");
+  sidecar_.connection().execute("UPDATE keyword_content SET c0 = 'other text' WHERE id = 1");
+  EXPECT_NE(sidecar_.check_keywords(), "ok");
+  sidecar_.rebuild_keywords();
+  EXPECT_EQ(sidecar_.check_keywords(), "ok");
+}
+
+TEST_F(Keywords, RefuseAnExpressionThatIsNone) {
+  put("1", "disk");
+  EXPECT_THROW(found("\"disk"), StoreError);
+}
+
+}  // namespace
+}  // namespace nearlite
