@@ -107,7 +107,7 @@ TEST_F(Candidates, OfAnOldSidecarHaveWordsAfterABackfillWithoutTheModel) {
   Sidecar(file("notes.sqlite"), {})
       .connection()
       .execute(
-          "DROP TRIGGER keyword_removed; DROP TABLE keyword; DELETE FROM fact WHERE name = "
+          "DROP TABLE keyword; DELETE FROM fact WHERE name = "
           "'keywords'");
   NoteDB again = open();
   EXPECT_FALSE(again.find_candidates({.words = "\"disk\""}).has_keywords);

@@ -34,7 +34,7 @@ class Listener {
   }
   ~Listener() {
     std::error_code ignored;
-    if (!address_.unix.empty()) std::filesystem::remove(address_.unix, ignored);
+    if (!address_.unix_path.empty()) std::filesystem::remove(address_.unix_path, ignored);
   }
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;

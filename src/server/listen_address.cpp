@@ -74,7 +74,7 @@ void listen_at(Descriptor& socket, const sockaddr* place, socklen_t size,
 
 int listen_on_unix(const ListenAddress& address) {
   sockaddr_un place{};
-  const std::string path = address.unix.string();
+  const std::string path = address.unix_path.string();
   if (path.size() >= sizeof place.sun_path) {
     throw InvalidArgument("the socket's path " + path + " is longer than " +
                           std::to_string(sizeof place.sun_path - 1) + " bytes");
@@ -108,8 +108,8 @@ int listen_on_unix(const ListenAddress& address) {
 ListenAddress ListenAddress::parse(const std::string& text) {
   ListenAddress address;
   if (text.starts_with("unix:")) {
-    address.unix = text.substr(5);
-    if (address.unix.empty())
+    address.unix_path = text.substr(5);
+    if (address.unix_path.empty())
       throw InvalidArgument("\"" + text + "\" names no path", std::string(kForms));
     return address;
   }
@@ -139,7 +139,7 @@ std::string ListenAddress::display() const {
 
 int open_listening_socket(const ListenAddress& address) {
   if (address.handed_over >= 0) return address.handed_over;
-  if (!address.unix.empty()) return listen_on_unix(address);
+  if (!address.unix_path.empty()) return listen_on_unix(address);
   AnyAddress place{};
   const socklen_t size = fill(address, place);
   Descriptor socket(::socket(place.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));

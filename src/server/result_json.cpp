@@ -73,6 +73,7 @@ Json json_of(const Freshness& f) {
           {"stale_model", f.stale_model},
           {"missing", f.missing},
           {"blocked", f.blocked},
+          {"erased", f.erased},
           {"empty", f.empty},
           {"skipped", f.skipped},
           {"orphan", f.orphan},

@@ -128,8 +128,7 @@ TEST_F(Keywords, AFilterLeavesTheNumberOfMatchesAsAsked) {
 
 TEST_F(Keywords, AreAddedToASidecarThatHasNone) {
   put("1", "a disk is full");
-  sidecar_.connection().execute(
-      "DROP TRIGGER keyword_removed; DROP TABLE keyword; DELETE FROM fact WHERE name = 'keywords'");
+  sidecar_.connection().execute("DROP TABLE keyword; DELETE FROM fact WHERE name = 'keywords'");
   EXPECT_FALSE(sidecar_.has_keywords());
   EXPECT_THAT(found("\"disk\""), IsEmpty());
   Transaction transaction = sidecar_.begin();

@@ -43,6 +43,12 @@ void Sidecar::put_keywords(std::int64_t slot, std::string_view text) {
   state_->sql("INSERT OR REPLACE INTO keyword(rowid, text) VALUES (?1, ?2)")->run(slot, text);
 }
 
+void Sidecar::remove_keywords(std::span<const std::int64_t> slots) {
+  if (slots.empty() || !has_keywords()) return;
+  for (const std::int64_t slot : slots)
+    state_->sql("DELETE FROM keyword WHERE rowid = ?1")->run(slot);
+}
+
 void Sidecar::add_keywords(const SourceKey& key, std::string_view text) {
   if (!state_->fts5) return;
   create_keywords();

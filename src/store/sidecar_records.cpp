@@ -200,6 +200,7 @@ std::optional<std::vector<std::int64_t>> Sidecar::remove_rows(const SourceKey& k
     state_->sql("DELETE FROM damaged WHERE record = ?1")->run(id);
     state_->sql("DELETE FROM record WHERE id = ?1")->run(id);
   }
+  remove_keywords(slots);
   for (const std::int64_t slot : slots) {
     state_->sql("INSERT INTO removal(store, slot) VALUES (?1, ?2)")->run(key.store, slot);
   }

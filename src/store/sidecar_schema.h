@@ -60,12 +60,9 @@ CREATE TABLE lease(
 
 // The words of the passages, for search by keyword; rowid is vector.slot. Beside the tables above,
 // since a SQLite without FTS5 has no such table, and an older sidecar gets it at its next backfill.
-// The trigger removes words with their vector, whoever deletes it.
+// No trigger removes words: a program that repairs a sidecar by hand lacks their tokenizer.
 constexpr char kKeywordTables[] = R"(
 CREATE VIRTUAL TABLE keyword USING fts5(text, tokenize = 'nearlite');
-CREATE TRIGGER keyword_removed AFTER DELETE ON vector BEGIN
-  DELETE FROM keyword WHERE rowid = OLD.slot;
-END;
 )";
 
 }  // namespace nearlite

@@ -132,7 +132,6 @@ class Check(ProgramTest):
         self.assertEqual(self.codes(code=0), set())
 
     def test_records_without_vectors_and_without_model(self):
-        self.execute(self.truth, "DROP TRIGGER keyword_removed")  # it needs the tokenizer of our connections
         self.execute(self.truth, "DELETE FROM vector WHERE slot = 3")
         self.assertIn("sidecar-links", self.codes())
         self.execute(self.truth, "UPDATE fact SET value = '77' WHERE name = 'model'")

@@ -15,10 +15,10 @@ namespace nearlite::server {
 
 /// Where to listen: a TCP address, a unix socket, or a listening socket that was handed over.
 struct ListenAddress {
-  std::string host{};            // an IP address, or "localhost"
-  unsigned short port = 0;       // 0: any free one
-  std::filesystem::path unix{};  // if not empty: a unix socket, made with mode 0600
-  int handed_over = -1;          // a descriptor of systemd's
+  std::string host{};                 // an IP address, or "localhost"
+  unsigned short port = 0;            // 0: any free one
+  std::filesystem::path unix_path{};  // if not empty: a unix socket, made with mode 0600
+  int handed_over = -1;               // a descriptor of systemd's
 
   /// "127.0.0.1:8642", "[::1]:80", ":8642" (loopback), "unix:/run/nearlite.sock". Throws
   /// InvalidArgument.

@@ -344,6 +344,7 @@ class Sidecar {
   std::optional<std::vector<std::int64_t>> remove_rows(const SourceKey& key);
   void create_keywords();
   void put_keywords(std::int64_t slot, std::string_view text);
+  void remove_keywords(std::span<const std::int64_t> slots);
   bool only_store(std::string_view store);
   std::string store_of_slot(std::int64_t slot);
 
