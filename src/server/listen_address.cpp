@@ -127,12 +127,12 @@ ListenAddress ListenAddress::parse(const std::string& text) {
 }
 
 bool ListenAddress::is_loopback() const {
-  return !unix.empty() || handed_over >= 0 || host.starts_with("127.") || host == "::1";
+  return !unix_path.empty() || handed_over >= 0 || host.starts_with("127.") || host == "::1";
 }
 
 std::string ListenAddress::display() const {
   if (handed_over >= 0) return "descriptor " + std::to_string(handed_over);
-  if (!unix.empty()) return "unix:" + unix.string();
+  if (!unix_path.empty()) return "unix:" + unix_path.string();
   return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" +
          std::to_string(port);
 }
