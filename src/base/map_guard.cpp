@@ -48,6 +48,7 @@ std::uintptr_t page_bytes() {
 /// Zeros from the page of this address to the end of its map: what was cut off has no other pages.
 bool replace_by_zeros(const MapGuard::Slot& slot, std::uintptr_t address) noexcept {
   const std::uintptr_t from = address / page_bytes() * page_bytes();
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the address comes from the signal as a number
   return ::mmap(reinterpret_cast<void*>(from), slot.end.load() - from, PROT_READ,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
 }

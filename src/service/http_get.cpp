@@ -48,9 +48,9 @@ struct HttpGet::State {
 };
 
 HttpGet::HttpGet(const std::string& bearer_token) : state_(std::make_unique<State>()) {
-  static const CURLcode kStarted = curl_global_init(CURL_GLOBAL_DEFAULT);
-  state_->handle.reset(kStarted == CURLE_OK ? curl_easy_init() : nullptr);
-  if (!state_->handle) throw Unavailable("libcurl could not be kStarted");
+  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
+  state_->handle.reset(started == CURLE_OK ? curl_easy_init() : nullptr);
+  if (!state_->handle) throw Unavailable("libcurl could not be started");
   CURL* handle = state_->handle.get();
   if (!bearer_token.empty()) {
     // libcurl keeps such a header from the hosts of redirects.
