@@ -9,6 +9,7 @@
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/clock.h"
 #include "nearlite/base/cpu.h"
+#include "nearlite/base/entropy.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/base/names.h"
@@ -125,6 +126,11 @@ TEST(Errors, AnErrnoBecomesTheRightKind) {
   EXPECT_THROW(throw_errno("open", ENOENT), NotFound);
   EXPECT_THROW(throw_errno("open", ENOSPC), Unavailable);
   EXPECT_THROW(throw_errno("open", EACCES), Unavailable);
+}
+
+TEST(Entropy, IsInBitsPerByte) {
+  EXPECT_DOUBLE_EQ(shannon_entropy("aaaa"), 0);
+  EXPECT_DOUBLE_EQ(shannon_entropy("abcd"), 2);
 }
 
 TEST(Cpu, AtLeastOneProcessor) { EXPECT_GE(available_cpus(), 1U); }

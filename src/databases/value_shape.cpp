@@ -1,10 +1,9 @@
 // What a value or a name looks like, told from its characters alone.
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <cmath>
 
 #include "column_profile.h"
+#include "nearlite/base/entropy.h"
 #include "nearlite/base/names.h"
 #include "vector_text.h"
 
@@ -106,18 +105,6 @@ bool is_file_name(std::string_view text) {
          all_of(text.substr(dot + 1), [](char c) { return is_digit(c) || is_ascii_letter(c); });
 }
 
-double entropy_bits(std::string_view text) {
-  std::array<std::size_t, 256> counts{};
-  for (const char c : text) ++counts[static_cast<unsigned char>(c)];
-  double bits = 0;
-  for (const std::size_t count : counts) {
-    if (count == 0) continue;
-    const double share = static_cast<double>(count) / static_cast<double>(text.size());
-    bits -= share * std::log2(share);
-  }
-  return bits;
-}
-
 bool is_credential(std::string_view text) {
   if (starts_with_any(text, {"AKIA",     "ghp_",     "gho_",    "github_pat_", "glpat-",  "sk-",
                              "sk_live_", "pk_live_", "xoxb-",   "xoxp-",       "eyJ",     "$2a$",
@@ -141,7 +128,7 @@ bool is_encoded(std::string_view text) {
     return false;
   }
   const bool has_digit = std::any_of(text.begin(), text.end(), is_digit);
-  return text.size() >= 200 || (has_digit && entropy_bits(text) >= 3.5);
+  return text.size() >= 200 || (has_digit && shannon_entropy(text) >= 3.5);
 }
 
 bool is_structured(std::string_view text) {

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cmath>
 #include <cstdint>
 #include <string>
 
+#include "nearlite/base/entropy.h"
 #include "nearlite/base/names.h"
 
 namespace nearlite {
@@ -485,18 +485,6 @@ std::span<const NamedCheck> all_checks() { return kChecks; }
 MatchCheck find_check(std::string_view name) {
   const auto found = std::ranges::find(kChecks, name, &NamedCheck::name);
   return found == kChecks.end() ? nullptr : found->check;
-}
-
-double shannon_entropy(std::string_view text) {
-  std::array<std::size_t, 256> counts{};
-  for (const char c : text) ++counts[static_cast<unsigned char>(c)];
-  double bits = 0;
-  for (const std::size_t count : counts) {
-    if (count == 0) continue;
-    const double share = static_cast<double>(count) / static_cast<double>(text.size());
-    bits -= share * std::log2(share);
-  }
-  return bits;
 }
 
 bool luhn_valid(std::string_view digits) {

@@ -29,8 +29,6 @@ std::span<const NamedCheck> all_checks();
 /// Null if there is none of that name.
 MatchCheck find_check(std::string_view name);
 
-/// Bits per character.
-double shannon_entropy(std::string_view text);
 bool luhn_valid(std::string_view digits);
 /// ISO 13616: country, length, remainder 1 modulo 97. `iban` without blanks.
 bool iban_valid(std::string_view iban);

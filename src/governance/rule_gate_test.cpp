@@ -183,11 +183,6 @@ TEST(Checks, Iban) {
   EXPECT_FALSE(iban_valid("XX89370400440532013000"));
 }
 
-TEST(Checks, Entropy) {
-  EXPECT_DOUBLE_EQ(shannon_entropy("aaaa"), 0);
-  EXPECT_DOUBLE_EQ(shannon_entropy("abcd"), 2);
-}
-
 TEST(Names, OfLevelsKindsAndActionsAreThoseOfTheDocuments) {
   EXPECT_EQ(gate_level_of("secrets"), GateLevel::kSecrets);
   EXPECT_EQ(rule_kind_of("licence"), RuleKind::kLicence);
