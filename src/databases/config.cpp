@@ -1,6 +1,5 @@
 #include "nearlite/databases/config.h"
 
-#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
 #include <map>
@@ -11,6 +10,7 @@
 #include "nearlite/base/names.h"
 #include "nearlite/base/utf8.h"
 #include "nearlite/databases/seed_store.h"
+#include "toml_source.h"
 
 namespace nearlite {
 namespace {
@@ -18,14 +18,14 @@ namespace {
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{4} << 20;
 constexpr std::size_t kMaxStores = 10'000;
 
-/// Reads the nodes of one file; every complaint carries its place.
-class ConfigReader {
+class ConfigReader : private TomlSource {
  public:
   ConfigReader(std::filesystem::path file, ConfigPlace place)
-      : file_(std::move(file)), place_(place) {}
+      : TomlSource(std::move(file)), place_(place) {}
 
-  Config read(const toml::table& root) {
-    config_.file = file_;
+  Config read(std::string_view text) {
+    const toml::table root = parse(text);
+    config_.file = file();
     check_keys(root, {"defaults", "store"}, "");
     if (const toml::node* node = root.get("defaults")) read_defaults(table_of(*node, "defaults"));
     const toml::node* stores = root.get("store");
@@ -41,33 +41,7 @@ class ConfigReader {
     return std::move(config_);
   }
 
-  [[noreturn]] void fail_at(const toml::source_position& at, const std::string& message) const {
-    throw InvalidArgument(file_.string() + ":" + std::to_string(at.line) + ":" +
-                          std::to_string(at.column) + ": " + message);
-  }
-
  private:
-  [[noreturn]] void fail(const toml::node& node, const std::string& message) const {
-    fail_at(node.source().begin, message);
-  }
-
-  const toml::table& table_of(const toml::node& node, const std::string& name) const {
-    if (const toml::table* table = node.as_table()) return *table;
-    fail(node, "\"" + name + "\" must be a section, [" + name + "]");
-  }
-
-  void check_keys(const toml::table& table, const std::vector<std::string>& known,
-                  const std::string& where) const {
-    for (auto&& [key, node] : table) {
-      const std::string name(key.str());
-      if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-      const auto near = nearest_name(name, known);
-      fail_at(key.source().begin, "unknown key \"" + name + "\"" + where +
-                                      (near ? "; did you mean \"" + *near + "\"?" : ".") +
-                                      " Known: " + join_names(known));
-    }
-  }
-
   std::string string_of(const toml::table& table, const std::string& key,
                         const std::string& fallback = {}) const {
     const toml::node* node = table.get(key);
@@ -215,7 +189,7 @@ class ConfigReader {
   std::filesystem::path database_of(const toml::table& section) const {
     const std::filesystem::path written = string_of(section, "database");
     const std::filesystem::path folder =
-        std::filesystem::absolute(file_).lexically_normal().parent_path();
+        std::filesystem::absolute(file()).lexically_normal().parent_path();
     const std::filesystem::path database = (folder / written).lexically_normal();
     if (place_ == ConfigPlace::kDataFolder && written.is_relative() &&
         leads_outside(folder, database)) {
@@ -223,7 +197,7 @@ class ConfigReader {
                                          " is outside of the data folder; write an absolute path "
                                          "if that is meant");
     }
-    if (database == file_) fail(*section.get("database"), "the database is this file itself");
+    if (database == file()) fail(*section.get("database"), "the database is this file itself");
     return database;
   }
 
@@ -247,45 +221,15 @@ class ConfigReader {
     return false;
   }
 
-  std::filesystem::path file_;
   ConfigPlace place_;
   Config config_;
   std::map<std::string, std::pair<std::string, int>> lines_;  // by lower-case name
 };
 
-/// " (first in line 3)" if the line of an error repeats a section header.
-std::string first_of_same_header(std::string_view text, const toml::source_position& at) {
-  std::vector<std::string_view> lines;
-  for (std::size_t begin = 0; begin < text.size() && lines.size() < at.line;) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  if (lines.size() < at.line || !lines.back().starts_with("[")) return {};
-  const std::string_view header = lines.back().substr(0, lines.back().find(']') + 1);
-  for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
-    if (lines[i].starts_with(header)) return " (first in line " + std::to_string(i + 1) + ")";
-  }
-  return {};
-}
-
 }  // namespace
 
 Config parse_config(std::string_view text, const std::filesystem::path& file, ConfigPlace place) {
-  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
-  if (const auto at = find_invalid_utf8(text)) {
-    throw InvalidArgument(file.string() + ": not UTF-8 at byte " + std::to_string(*at));
-  }
-  ConfigReader reader(file, place);
-  toml::table root;
-  try {
-    root = toml::parse(text, file.string());
-  } catch (const toml::parse_error& error) {
-    reader.fail_at(error.source().begin, std::string(error.description()) +
-                                             first_of_same_header(text, error.source().begin));
-  }
-  return reader.read(root);
+  return ConfigReader(file, place).read(text);
 }
 
 Config read_config(const std::filesystem::path& file, ConfigPlace place) {

@@ -1,14 +1,12 @@
 #include "nearlite/databases/governance_rules.h"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <optional>
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/base/names.h"
-#include "nearlite/base/utf8.h"
+#include "toml_source.h"
 
 namespace nearlite {
 namespace {
@@ -17,12 +15,12 @@ constexpr std::uint64_t kMaxFileBytes = std::uint64_t{4} << 20;
 constexpr std::size_t kMaxRules = 2'000;
 constexpr char kFileName[] = "governance.toml";
 
-/// Reads the nodes of one file; every complaint carries its place.
-class RulesReader {
+class RulesReader : private TomlSource {
  public:
-  explicit RulesReader(std::filesystem::path file) : file_(std::move(file)) {}
+  using TomlSource::TomlSource;
 
-  RuleSet read(const toml::table& root) {
+  RuleSet read(std::string_view text) {
+    const toml::table root = parse(text);
     check_keys(root, {"builtin", "kinds", "actions", "rule", "exempt"}, "");
     if (const toml::node* node = root.get("builtin")) {
       const auto* value = node->as_boolean();
@@ -37,28 +35,7 @@ class RulesReader {
     return std::move(set_);
   }
 
-  [[noreturn]] void fail_at(const toml::source_position& at, const std::string& message) const {
-    throw InvalidArgument(file_.string() + ":" + std::to_string(at.line) + ":" +
-                          std::to_string(at.column) + ": " + message);
-  }
-
  private:
-  [[noreturn]] void fail(const toml::node& node, const std::string& message) const {
-    fail_at(node.source().begin, message);
-  }
-
-  void check_keys(const toml::table& table, const std::vector<std::string>& known,
-                  const std::string& where) const {
-    for (auto&& [key, node] : table) {
-      const std::string name(key.str());
-      if (std::ranges::find(known, name) != known.end()) continue;
-      const auto near = nearest_name(name, known);
-      fail_at(key.source().begin, "unknown key \"" + name + "\"" + where +
-                                      (near ? "; did you mean \"" + *near + "\"?" : ".") +
-                                      " Known: " + join_names(known));
-    }
-  }
-
   std::string string_of(const toml::node& node, const std::string& name) const {
     const auto* value = node.as_string();
     if (value == nullptr || value->get().empty()) fail(node, "\"" + name + "\" must be a text");
@@ -78,17 +55,14 @@ class RulesReader {
     try {
       return reader(string_of(node, key));
     } catch (const InvalidArgument& error) {
-      if (std::string_view(error.what()).starts_with(file_.string())) throw;
+      if (std::string_view(error.what()).starts_with(file().string())) throw;
       fail(node, error.what());
     }
   }
 
   const toml::table* section(const toml::table& root, const std::string& name) const {
     const toml::node* node = root.get(name);
-    if (node == nullptr) return nullptr;
-    if (node->as_table() == nullptr)
-      fail(*node, "\"" + name + "\" must be a section, [" + name + "]");
-    return node->as_table();
+    return node == nullptr ? nullptr : &table_of(*node, name);
   }
 
   /// The sections [[name]].
@@ -224,26 +198,13 @@ class RulesReader {
     }
   }
 
-  std::filesystem::path file_;
   RuleSet set_ = builtin_rules();
 };
 
 }  // namespace
 
 RuleSet parse_rules(std::string_view text, const std::filesystem::path& file) {
-  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
-  if (const auto at = find_invalid_utf8(text)) {
-    throw InvalidArgument(file.string() + ": not UTF-8 at byte " + std::to_string(*at));
-  }
-  RulesReader reader(file);
-  toml::table root;
-  try {
-    root = toml::parse(text, file.string());
-  } catch (const toml::parse_error& error) {
-    reader.fail_at(error.source().begin, std::string(error.description()));
-  }
-  return reader.read(root);
+  return RulesReader(file).read(text);
 }
 
 RuleSet read_rules(const std::filesystem::path& file) {
