@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "nearlite/retrieval/search_stores.h"
 #include "nearlite/retrieval/snippet.h"
 #include "record_lookup.h"
 #include "result_json.h"
@@ -32,36 +33,18 @@ StoredRow stored_row(const Call& call, const std::string& name, const std::strin
   return row;
 }
 
-Json hit_json(const Store& store, const RecordHit& hit, const std::string& question,
-              std::size_t rank) {
-  Json fields = Json::object();
-  for (const std::string& column : store.shown_fields()) {
-    if (const Value* value = hit.record.find(column)) fields[column] = json_of(*value);
-  }
-  return {{"rank", rank},
-          {"store", store.name()},
-          {"key", json_of(hit.key)},
-          {"score", hit.similarity},
-          {"similarity", hit.similarity},
-          {"stale", hit.stale},
-          {"snippet", make_snippet(hit.passage_text, question, kSnippetBytes)},
-          {"fields", fields}};
-}
-
 }  // namespace
 
 Json similar_rows(const Call& call, const std::string& name, const std::string& key,
                   std::size_t k) {
   const StoredRow row = stored_row(call, name, key);
-  RecordSearchOptions options;
-  options.k = k + 1;  // the row itself comes first, or among its equals
-  const RecordSearchResult found = row.store->search_records(row.vector, options);
-  Json hits = Json::array();
-  for (const RecordHit& hit : found.hits) {
-    if (hit.key == row.key || hits.size() == k) continue;
-    hits.push_back(hit_json(*row.store, hit, "", hits.size() + 1));
-  }
-  return {{"store", name}, {"key", json_of(row.key)}, {"k", k}, {"hits", hits}};
+  RetrievalOptions options;
+  options.k = k;
+  Json json = json_of(nearlite::similar_rows(*row.store, row.key, options));
+  json.erase("query");
+  json["store"] = name;
+  json["key"] = json_of(row.key);
+  return json;
 }
 
 Json explain_row(const Call& call, const std::string& name, const std::string& key,
@@ -80,13 +63,21 @@ Json explain_row(const Call& call, const std::string& name, const std::string& k
     const std::string word = hit.passage_text.substr(begin, end - begin);
     if (std::ranges::find(words, Json(word)) == words.end()) words.push_back(word);
   }
-  Json json = hit_json(*row.store, hit, question, 1);
-  json.erase("rank");
-  json["query"] = question;
-  json["passage"] = hit.passage_text;
-  json["matching_words"] = words;
-  json["needs_refresh"] = row.store->needs_refresh(row.key, &hit.record);
-  return json;
+  Json fields = Json::object();
+  for (const std::string& column : row.store->shown_fields()) {
+    if (const Value* value = hit.record.find(column)) fields[column] = json_of(*value);
+  }
+  return {{"query", question},
+          {"store", name},
+          {"key", json_of(hit.key)},
+          {"score", hit.similarity},
+          {"similarity", hit.similarity},
+          {"stale", hit.stale},
+          {"snippet", make_snippet(hit.passage_text, question, kSnippetBytes)},
+          {"fields", fields},
+          {"passage", hit.passage_text},
+          {"matching_words", words},
+          {"needs_refresh", row.store->needs_refresh(row.key, &hit.record)}};
 }
 
 }  // namespace nearlite::server

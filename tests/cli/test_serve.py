@@ -130,6 +130,9 @@ class Search(ServiceTest):
         answer = server.get("/v1/stores/note/records/3/similar?k=2").json
         self.assertEqual(len(answer["hits"]), 2)
         self.assertNotIn(3, [hit["key"] for hit in answer["hits"]])
+        command = self.succeed("similar", self.folder / "app.db", "3", "-k", "2", "--json").json
+        shown = ("rank", "key", "score", "similarity", "confidence", "reason")
+        self.assertEqual([[hit[name] for name in shown] for hit in answer["hits"]], [[hit[name] for name in shown] for hit in command["hits"]])
         self.assertEqual(server.get("/v1/stores/note/records/99/similar").status, 404)
         self.assertEqual(server.get("/v1/stores/note/records/3/similar?k=0").status, 400)
 
