@@ -1,6 +1,7 @@
 """What others need for the same work on the same inputs: prints one JSON object per figure, as nearlite_chain_bench does.
 
 usage: bench_peers.py encoder|index|store MODEL TEXTS VECTORS WORK-FOLDER
+       bench_peers.py adds FOLDER [RECORDS...]   durable adds alone, with files in FOLDER
 """
 
 import json
@@ -9,6 +10,7 @@ import pathlib
 import sqlite3
 import statistics
 import sys
+import tempfile
 import time
 
 import numpy
@@ -167,7 +169,39 @@ def bench_store(model, texts, vectors, work):
         report("single add", who, f"to a store of {held + 1500}", median(one, 50) * 1e3, "ms", "less")
 
 
+def bench_adds(folder, sizes):
+    """Durable adds as nearlite_embeddable_bench does them: WAL, synchronous FULL, one commit for each add or 10,000."""
+    import sqlite_vec
+    vectors = numpy.random.default_rng(1).standard_normal((10_000, 384)).astype("<f4")
+    blobs = [row.tobytes() for row in vectors / numpy.linalg.norm(vectors, axis=1)[:, None]]
+    place = ", files in memory" if os.path.realpath(folder).startswith("/dev/shm") else ", files on disk"
+    for records in sizes:
+        with tempfile.TemporaryDirectory(dir=folder) as inside:
+            db = sqlite3.connect(pathlib.Path(inside) / "peer.db", isolation_level=None)
+            db.enable_load_extension(True)
+            sqlite_vec.load(db)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("CREATE VIRTUAL TABLE v USING vec0(e float[384] distance_metric=cosine)")
+            best = 0
+            for first in range(0, records, 10_000):
+                count = min(10_000, records - first)
+                started = time.perf_counter()
+                db.execute("BEGIN IMMEDIATE")
+                db.executemany("INSERT INTO v(rowid, e) VALUES(?, ?)", ((first + i + 1, blobs[i]) for i in range(count)))
+                db.execute("COMMIT")
+                best = max(best, count / (time.perf_counter() - started))
+            shape = f"{records} x 384{place}"
+            if records >= 10_000:
+                report("durable batch add", "sqlite-vec vec0", f"10,000 vectors, store of {shape}", best, "vectors/s", "more")
+            one = median(lambda i: db.execute("INSERT INTO v(rowid, e) VALUES(?, ?)", (records + 1 + i, blobs[i])), 400)
+            report("durable single add", "sqlite-vec vec0", f"to a store of {shape}", one * 1e3, "ms", "less")
+            db.close()
+
+
 def main():
+    if sys.argv[1] == "adds":
+        return bench_adds(pathlib.Path(sys.argv[2]), [int(size) for size in sys.argv[3:]] or [1_000, 100_000])
     part, model, texts, vectors, work = sys.argv[1], *map(pathlib.Path, sys.argv[2:6])
     lines = texts.read_text(encoding="utf-8").split("\n")[:-1]
     stored = numpy.fromfile(vectors, dtype="<f4").reshape(len(lines), -1)
