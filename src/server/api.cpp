@@ -274,12 +274,6 @@ std::optional<std::map<std::string, std::string>> match_path(std::string_view pa
   return path.empty() ? std::optional(std::move(values)) : std::nullopt;
 }
 
-bool tells_too_much(std::string_view message) {
-  return message.find('/') != std::string_view::npos ||
-         message.find(".sqlite") != std::string_view::npos ||
-         message.find("SELECT ") != std::string_view::npos;
-}
-
 ApiError public_error(const std::exception& error) {
   const auto text = [&](const char* otherwise) {
     return tells_too_much(error.what()) ? std::string(otherwise) : std::string(error.what());
@@ -296,13 +290,6 @@ ApiError public_error(const std::exception& error) {
   if (dynamic_cast<const CorruptData*>(&error) != nullptr)
     return {500, "corrupt_data", text("a file is damaged; see the log, and run nearlite check")};
   return {500, "internal_error", "something went wrong; the log has it under this request id"};
-}
-
-Json public_failure(const StoreFailure& failure) {
-  const bool hide = tells_too_much(failure.message);
-  return {{"type", failure.type},
-          {"message", hide ? "the store cannot be read now; the log says why" : failure.message},
-          {"hint", tells_too_much(failure.hint) ? "" : failure.hint}};
 }
 
 std::vector<std::string> Call::stores(const std::optional<std::vector<std::string>>& names) const {

@@ -2,7 +2,6 @@
 #include "nearlite/base/error.h"
 #include "nearlite/service/context_builder.h"
 #include "nearlite/service/patch_logger.h"
-#include "result_json.h"
 #include "route.h"
 #include "search_request.h"
 

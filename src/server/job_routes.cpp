@@ -3,7 +3,6 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/index/vector_index.h"
-#include "result_json.h"
 #include "route.h"
 
 namespace nearlite::server {
@@ -35,7 +34,7 @@ Json json_of(const JobStatus& job) {
       {"running_store", job.running_store.empty() ? Json(nullptr) : Json(job.running_store)},
       {"progress", job.progress ? json_of(*job.progress) : Json(nullptr)}};
   Json& results = json["results"] = Json::array();
-  for (const auto& result : job.results) results.push_back(server::json_of(result));
+  for (const auto& result : job.results) results.push_back(nearlite::json_of(result));
   return json;
 }
 
@@ -135,7 +134,7 @@ class JobEventSource : public EventSource {
       json.update(json_of(*event.progress));
       return json;
     }
-    if (event.kind == "result") return server::json_of(*event.result);
+    if (event.kind == "result") return nearlite::json_of(*event.result);
     if (event.kind == "end") {
       const auto job = jobs_.status(id_);
       return {{"id", id_}, {"status", job ? job_state_name(job->state) : "done"}};

@@ -5,35 +5,10 @@
 #include <cstdio>
 
 #include "nearlite/base/names.h"
+#include "nearlite/model/strict_json.h"
 
 namespace nearlite::server {
 namespace {
-
-constexpr int kMostLevels = 32;
-
-/// Watches a parse for what JSON allows and we do not.
-class Watch {
- public:
-  bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
-    using Event = Json::parse_event_t;
-    if (depth >= kMostLevels)
-      throw ApiError(400, "invalid_json", "the JSON is nested deeper than 32 levels");
-    if (event == Event::object_start) {
-      keys_.emplace_back();
-    } else if (event == Event::object_end) {
-      keys_.pop_back();
-    } else if (event == Event::key) {
-      const std::string& key = parsed.get_ref<const std::string&>();
-      if (!keys_.back().insert(key).second)
-        throw ApiError(400, "invalid_json",
-                       "the field \"" + key.substr(0, 64) + "\" is there twice", key.substr(0, 64));
-    }
-    return true;
-  }
-
- private:
-  std::vector<std::set<std::string>> keys_;
-};
 
 std::string short_number(double number) {
   char text[32];
@@ -43,23 +18,27 @@ std::string short_number(double number) {
 
 }  // namespace
 
-std::string json_text(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 Json parse_json(std::string_view text) {
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
     throw ApiError(400, "invalid_json", "the body is empty, a JSON object is wanted");
-  Watch watch;
   try {
-    return Json::parse(text, [&watch](int depth, Json::parse_event_t event, Json& parsed) {
-      return watch(depth, event, parsed);
-    });
-  } catch (const Json::parse_error& error) {
-    throw ApiError(400, "invalid_json",
-                   "the body is not JSON at byte " + std::to_string(error.byte));
-  } catch (const Json::out_of_range&) {
-    throw ApiError(400, "invalid_json", "the body holds a number that is too large");
+    return parse_strict_ordered_json(text, "the body");
+  } catch (const JsonError& error) {
+    using Kind = JsonError::Kind;
+    const std::string name = error.name().substr(0, 64);
+    switch (error.kind()) {
+      case Kind::kSyntax:  // not in the parser's own words, which repeat what was sent
+        throw ApiError(400, "invalid_json",
+                       "the body is not JSON at byte " + std::to_string(error.byte()));
+      case Kind::kNumber:
+        throw ApiError(400, "invalid_json", "the body holds a number that is too large");
+      case Kind::kTwice:
+        throw ApiError(400, "invalid_json", "the field \"" + name + "\" is there twice", name);
+      case Kind::kTooDeep:
+      case Kind::kTooMany:
+        throw ApiError(400, "invalid_json", error.what());
+    }
+    throw;
   }
 }
 

@@ -9,14 +9,12 @@
 #include <vector>
 
 #include "api_error.h"
+#include "nearlite/service/result_json.h"
 
 namespace nearlite::server {
 
 /// Keys keep their order.
 using Json = nlohmann::ordered_json;
-
-/// One line, always valid JSON: bytes that are not UTF-8 become U+FFFD.
-std::string json_text(const Json& json);
 
 /// Strict JSON: one value, no key twice in an object, at most 32 levels, valid UTF-8 without lone
 /// surrogates. Throws ApiError 400 with the position.

@@ -5,7 +5,6 @@
 #include "nearlite/base/error.h"
 #include "nearlite/service/context_builder.h"
 #include "record_lookup.h"
-#include "result_json.h"
 #include "search_request.h"
 #include "similar_rows.h"
 
@@ -97,7 +96,7 @@ Json within_budget(const Call& call, const RetrievalResult& found, std::size_t b
   }
   Json failed = Json::array();
   for (const StoreFailure& failure : found.failures)
-    failed.push_back({{"store", failure.store}, {"error", public_failure(failure)}});
+    failed.push_back({{"store", failure.store}, {"error", nearlite::json_of(failure)}});
   return {{"hits", hits},
           {"tokens_used", used},
           {"truncated", truncated},
@@ -149,7 +148,7 @@ Json list_stores(Call& call, const Json& arguments) {
       store["fields"] = open->shown_fields();
       store["origin"] = open->origin();
     } catch (const std::exception&) {
-      store["error"] = public_failure(failure_in_flight(name));
+      store["error"] = nearlite::json_of(failure_in_flight(name));
     }
     stores.push_back(std::move(store));
   }

@@ -99,8 +99,5 @@ std::optional<std::map<std::string, std::string>> match_path(std::string_view pa
 
 /// An exception of a lower layer as one that may be shown: paths and SQL stay inside.
 ApiError public_error(const std::exception& error);
-/// The same for a store that failed inside an answer.
-Json public_failure(const StoreFailure& failure);
-bool tells_too_much(std::string_view message);
 
 }  // namespace nearlite::server

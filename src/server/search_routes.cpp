@@ -3,7 +3,6 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/service/retriever.h"
-#include "result_json.h"
 #include "route.h"
 #include "search_request.h"
 
@@ -129,13 +128,13 @@ RetrievalResult search_or_refuse(const Call& call, const SearchRequest& request)
                      request.options.filters.empty() ? "" : "filter");
     throw ApiError(first.type == "CorruptData" ? 500 : 503, "no_store_answered",
                    "no store could answer: " + first.store + ": " +
-                       public_failure(first)["message"].get<std::string>());
+                       nearlite::json_of(first)["message"].get<std::string>());
   }
   return result;
 }
 
 Json run_search(const Call& call, const SearchRequest& request) {
-  return json_of(search_or_refuse(call, request));
+  return json_of(search_or_refuse(call, request), request.explain);
 }
 
 std::vector<Route> search_routes() {

@@ -5,7 +5,6 @@
 #include "nearlite/retrieval/search_stores.h"
 #include "nearlite/retrieval/snippet.h"
 #include "record_lookup.h"
-#include "result_json.h"
 
 namespace nearlite::server {
 namespace {

@@ -4,7 +4,6 @@
 #include "nearlite/base/error.h"
 #include "nearlite/store/metrics_db.h"
 #include "record_lookup.h"
-#include "result_json.h"
 #include "route.h"
 #include "similar_rows.h"
 
@@ -37,7 +36,7 @@ Json status_of(Call& call, const std::string& name) {
     context.parts.log.write({LogLevel::kError,
                              "store failed",
                              {{"store", name}, {"exception.message", failure.message}}});
-    json["error"] = public_failure(failure);
+    json["error"] = nearlite::json_of(failure);
   }
   const auto took = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
       std::chrono::duration<double, std::milli>(stopwatch.elapsed_ms()));

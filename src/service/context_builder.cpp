@@ -10,6 +10,7 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
 #include "nearlite/base/utf8.h"
+#include "nearlite/service/result_json.h"
 #include "operation.h"
 
 namespace nearlite::vector_service {
@@ -48,14 +49,6 @@ std::size_t place_of(const ContextEntry& entry, const std::vector<std::string>& 
   return first.size() + kGroups.size();
 }
 
-Json json_of(const Value& value) {
-  if (const auto* number = std::get_if<std::int64_t>(&value)) return *number;
-  if (const auto* real = std::get_if<double>(&value))
-    return std::isfinite(*real) ? Json(*real) : Json(nullptr);
-  if (const auto* text = std::get_if<std::string>(&value)) return *text;
-  return nullptr;
-}
-
 Json json_of(const ContextEntry& entry) {
   Json json = {{"id", entry.key.display()},
                {"desc", entry.desc},
@@ -63,7 +56,7 @@ Json json_of(const ContextEntry& entry) {
                {"origin_db", entry.store}};
   if (entry.stale) json["stale"] = true;
   for (const auto& [name, value] : entry.fields) {
-    if (!json.contains(name)) json[name] = json_of(value);
+    if (!json.contains(name)) json[name] = nearlite::json_of(value);
   }
   return json;
 }
@@ -71,7 +64,7 @@ Json json_of(const ContextEntry& entry) {
 std::string text_of_group(const std::vector<ContextEntry>& entries) {
   Json groups = Json::object();
   for (const ContextEntry& entry : entries) groups[group_of(entry)].push_back(json_of(entry));
-  return groups.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(groups);
 }
 
 /// The first `words` words, "..." behind them.

@@ -19,16 +19,20 @@ MODEL = "all-MiniLM-L6-v2"
 class Search(ServiceTest):
     def test_answers_as_the_command_does(self):
         server = self.serve_notes()
-        answer = server.post("/v1/search", {"query": "how do I change my password?", "k": 3})
+        answer = server.post("/v1/search", {"query": "how do I change my password?", "k": 3, "explain": True})
         self.assertEqual(answer.status, 200, answer.body)
         self.assertEqual(answer.headers["Content-Type"], "application/json")
-        command = self.succeed("search", self.folder / "app.db", "how do I change my password?", "-k", "3", "--json").json
+        command = self.succeed("search", self.folder / "app.db", "how do I change my password?", "-k", "3", "--json",
+                               "--explain").json
         for document in (served := answer.json, command):
             document.pop("took_ms")
             for store in document["stores"]:
                 store.pop("took_ms")
         self.assertEqual(served, command)
         self.assertEqual(answer.json["hits"][0]["key"], 1)
+        self.assertIn("parts", answer.json["hits"][0]["explain"])
+        plain = server.post("/v1/search", {"query": "how do I change my password?"}).json
+        self.assertNotIn("explain", plain["hits"][0])
 
     def test_filters_stores_and_limits(self):
         server = self.serve_notes()

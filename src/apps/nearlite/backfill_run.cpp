@@ -113,45 +113,6 @@ int exit_code_of(std::span<const StoreBackfill> stores, bool strict) {
   return num_failed == stores.size() && failures.size() == 1 ? *failures.begin() : 5;
 }
 
-Json json_of(const StoreBackfill& store) {
-  Json json = {{"store", store.store}, {"class", store.class_name}};
-  if (store.failure) {
-    json["error"] = {{"type", store.failure->type},
-                     {"message", store.failure->message},
-                     {"hint", store.failure->hint}};
-    return json;
-  }
-  const BackfillResult& result = *store.result;
-  json.update({{"embedded", result.embedded},
-               {"skipped", result.skipped},
-               {"removed", result.removed},
-               {"unchanged", result.unchanged},
-               {"blocked", result.blocked},
-               {"tokens", result.tokens},
-               {"truncated", result.truncated},
-               {"passages", result.passages},
-               {"longer", result.longer},
-               {"wall_ms", result.wall_ms},
-               {"encode_ms", result.encode_ms},
-               {"store_ms", result.store_ms},
-               {"skipped_by_reason", result.skipped_by_reason},
-               {"stopped", result.stopped}});
-  if (result.estimated_ms) {
-    json["estimated_ms"] = *result.estimated_ms;
-    json["estimated_bytes"] = result.estimated_bytes;
-  }
-  if (result.imported > 0) {
-    json["imported"] = result.imported;
-    json["imported_vectors"] = result.imported_vectors;
-  }
-  if (!result.notes.empty()) json["notes"] = result.notes;
-  Json& skipped = json["skipped_records"] = Json::array();
-  for (const SkippedRecord& record : result.skipped_records) {
-    skipped.push_back({{"key", cli::json_of(record.key)}, {"reason", record.reason}});
-  }
-  return json;
-}
-
 }  // namespace
 
 std::string expected_text(const BackfillResult& result) {
@@ -195,7 +156,7 @@ BackfillOutcome run_backfill(Context& context, const std::vector<StoreSource>& s
 
 void put_backfill_json(Context& context, const BackfillOutcome& outcome) {
   Json all = Json::array();
-  for (const StoreBackfill& store : outcome.stores) all.push_back(json_of(store));
+  for (const StoreBackfill& store : outcome.stores) all.push_back(json_of(store, Audience::kOwner));
   if (context.options.json) context.put_json(all);
   if (context.options.jsonl) {
     for (const Json& store : all) context.put_json(store);

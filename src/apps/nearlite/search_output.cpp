@@ -110,73 +110,12 @@ void put_text(Context& context, const RetrievalResult& result, bool explain) {
   }
 }
 
-Json explanation_json(const RetrievalHit& hit) {
-  Json parts = Json::array();
-  for (const SignalPart& part : hit.parts) {
-    parts.push_back({{"signal", part.signal},
-                     {"value", part.value},
-                     {"weight", part.weight},
-                     {"contribution", part.contribution}});
-  }
-  return {{"parts", parts}, {"found_by", hit.found_by}, {"exact", hit.exact}};
-}
-
-Json json_of(const RetrievalHit& hit, bool explain) {
-  Json signals = Json::object();
-  for (const auto& [name, value] : hit.signals) signals[name] = value;
-  Json fields = Json::object();
-  for (const auto& [name, value] : hit.fields) fields[name] = cli::json_of(value);
-  Json json = {{"rank", hit.rank},
-               {"store", hit.store},
-               {"key", cli::json_of(hit.key)},
-               {"score", hit.score},
-               {"similarity", hit.similarity},
-               {"confidence", hit.confidence ? Json(*hit.confidence) : Json(nullptr)},
-               {"stale", hit.stale},
-               {"reason", hit.reason},
-               {"signals", signals},
-               {"snippet", hit.snippet},
-               {"fields", fields}};
-  if (!hit.folded.empty()) {
-    Json& folded = json["folded"] = Json::array();
-    for (const RecordKey& key : hit.folded) folded.push_back(cli::json_of(key));
-  }
-  if (explain) json["explain"] = explanation_json(hit);
-  return json;
-}
-
-Json json_of(const RetrievalResult& result, bool explain) {
-  Json json = {{"query", result.question}, {"k", result.k}, {"complete", result.complete}};
-  if (!result.complete) json["incomplete_reason"] = result.incomplete_reason;
-  json["took_ms"] = result.took_ms;
-  if (!result.confidence_note.empty()) json["confidence_note"] = result.confidence_note;
-  if (!result.left_out.empty()) json["left_out"] = result.left_out;
-  Json& stores = json["stores"] = Json::array();
-  for (const StoreAnswer& store : result.stores) {
-    stores.push_back({{"store", store.store},
-                      {"records", store.records},
-                      {"path", store.path},
-                      {"recall", store.recall},
-                      {"took_ms", store.took_ms}});
-    if (explain && store.background) stores.back()["background"] = *store.background;
-  }
-  for (const StoreFailure& failure : result.failures) {
-    stores.push_back(
-        {{"store", failure.store},
-         {"error",
-          {{"type", failure.type}, {"message", failure.message}, {"hint", failure.hint}}}});
-  }
-  Json& hits = json["hits"] = Json::array();
-  for (const RetrievalHit& hit : result.hits) hits.push_back(json_of(hit, explain));
-  return json;
-}
-
 }  // namespace
 
 void put_result(Context& context, const RetrievalResult& result, bool explain,
                 double min_confidence) {
   if (context.options.json) {
-    context.put_json(json_of(result, explain));
+    context.put_json(json_of(result, explain, Audience::kOwner));
   } else if (context.options.jsonl) {
     for (const RetrievalHit& hit : result.hits) context.put_json(json_of(hit, explain));
   } else {

@@ -141,7 +141,7 @@ struct StoreScan {
 };
 
 Json json_of(const GovernedRecord& record) {
-  Json json = {{"key", cli::json_of(record.key)},
+  Json json = {{"key", nearlite::json_of(record.key)},
                {"decision", gate_action_name(record.decision.action)},
                {"findings", json_of(record.decision.findings)}};
   if (record.decision.action == GateAction::kQuarantine) json["released"] = record.released;
@@ -151,9 +151,7 @@ Json json_of(const GovernedRecord& record) {
 Json json_of(const StoreScan& scan) {
   Json json = {{"store", scan.store}};
   if (scan.failure) {
-    json["error"] = {{"type", scan.failure->type},
-                     {"message", scan.failure->message},
-                     {"hint", scan.failure->hint}};
+    json["error"] = nearlite::json_of(*scan.failure, Audience::kOwner);
     return json;
   }
   json["level"] = scan.level;
@@ -313,7 +311,8 @@ int release(Context& context, const GovernanceArguments& arguments) {
   const RecordKey key = existing_key(*store, typed);
   store->release_from_quarantine(key);
   if (context.machine_form()) {
-    context.put_json({{"store", store->name()}, {"key", cli::json_of(key)}, {"released", true}});
+    context.put_json(
+        {{"store", store->name()}, {"key", nearlite::json_of(key)}, {"released", true}});
   } else {
     context.out.line(printable(store->name()) + ": " + printable(key.display()) + " is released");
   }

@@ -17,30 +17,10 @@ struct StoreStatus {
 Json json_of(const StoreStatus& status) {
   Json json = {{"store", status.store}};
   if (status.failure) {
-    json["error"] = {{"type", status.failure->type},
-                     {"message", status.failure->message},
-                     {"hint", status.failure->hint}};
+    json["error"] = nearlite::json_of(*status.failure, Audience::kOwner);
     return json;
   }
-  const Freshness& f = *status.freshness;
-  json.update(
-      {{"rows", f.rows},
-       {"fresh", f.fresh},
-       {"stale_text", f.stale_text},
-       {"stale_model", f.stale_model},
-       {"missing", f.missing},
-       {"blocked", f.blocked},
-       {"erased", f.erased},
-       {"empty", f.empty},
-       {"skipped", f.skipped},
-       {"orphan", f.orphan},
-       {"oldest_lag_seconds", f.oldest_lag_seconds ? Json(*f.oldest_lag_seconds) : Json(nullptr)},
-       {"model", f.model},
-       {"backend", f.backend},
-       {"index_bytes", f.index_bytes},
-       {"sidecar_bytes", f.sidecar_bytes},
-       {"last_backfill", f.last_backfill.empty() ? Json(nullptr) : Json(f.last_backfill)}});
-  if (!f.updated_column.empty()) json["updated"] = f.updated_column;
+  json.update(nearlite::json_of(*status.freshness));
   return json;
 }
 
