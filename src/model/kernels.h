@@ -24,7 +24,7 @@ struct AttentionHead {
 constexpr std::size_t kBiasPadding = 32;
 
 /// What happens to a product before it is stored for good.
-enum class Epilogue { kNone, kGeluErf, kGeluTanh, kRelu };
+enum class Epilogue { kNone, kGeluErf, kGeluErfShort, kGeluTanh, kRelu };
 
 /// Packed weights of a matrix product: panels of panel_columns columns, each
 /// [steps][columns][group], where a step takes `group` neighbouring inputs at once. Columns behind
@@ -84,6 +84,8 @@ struct Kernels {
                          const QuantizedRows<std::uint8_t>& target) noexcept = nullptr;
   /// x * Phi(x) with the exact error function, to 5e-8 absolute.
   void (*gelu_erf)(float* values, std::size_t count) noexcept = nullptr;
+  /// The same to 6e-5, for what is rounded to integers next.
+  void (*gelu_erf_short)(float* values, std::size_t count) noexcept = nullptr;
   /// The tanh approximation of "gelu_new" and "gelu_pytorch_tanh".
   void (*gelu_tanh)(float* values, std::size_t count) noexcept = nullptr;
   void (*relu)(float* values, std::size_t count) noexcept = nullptr;
@@ -92,15 +94,18 @@ struct Kernels {
   void (*add_layer_norm)(float* target, const float* added, const float* gamma, const float* beta,
                          float epsilon, std::size_t rows, std::size_t dim) noexcept = nullptr;
   void (*attention)(const AttentionHead& head) noexcept = nullptr;
+  /// The same with both products in int16, summed exactly: keys, queries, values and the weights of
+  /// softmax are rounded to 13 bits or more of the largest of the head.
+  void (*attention_words)(const AttentionHead& head) noexcept = nullptr;
 };
 
-/// Floats of scratch that AttentionHead needs, for every instruction set.
+/// Floats of scratch that AttentionHead needs, for every instruction set and both kinds.
 constexpr std::size_t attention_scratch_floats(std::size_t num_tokens, std::size_t head_dim) {
-  constexpr std::size_t kWidest = 16;  // floats in the widest register
+  constexpr std::size_t kWidest = 32;  // floats in two of the widest registers
   constexpr std::size_t kRows = 8;     // query rows that are worked on together
-  const std::size_t tokens = (num_tokens + 2 * kWidest - 1) / (2 * kWidest) * (2 * kWidest);
-  const std::size_t dim = (head_dim + 2 * kWidest - 1) / (2 * kWidest) * (2 * kWidest);
-  return tokens * head_dim + tokens * dim + kRows * tokens;
+  const std::size_t tokens = (num_tokens + kWidest - 1) / kWidest * kWidest;
+  const std::size_t dim = (head_dim + kWidest - 1) / kWidest * kWidest;
+  return 2 * tokens * dim + 2 * kRows * tokens;
 }
 
 extern const Kernels kBaselineKernels;

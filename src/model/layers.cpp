@@ -25,10 +25,14 @@ Linear pack_query_key_value(const LinearWeights& query, const LinearWeights& key
   return {parts, hidden, precision};
 }
 
-Epilogue epilogue_of(Activation activation) {
+bool is_integer(Precision precision) {
+  return precision == Precision::kInt16 || precision == Precision::kInt8;
+}
+
+Epilogue epilogue_of(Activation activation, Precision precision) {
   switch (activation) {
     case Activation::kGeluErf:
-      return Epilogue::kGeluErf;
+      return is_integer(precision) ? Epilogue::kGeluErfShort : Epilogue::kGeluErf;
     case Activation::kGeluTanh:
       return Epilogue::kGeluTanh;
     case Activation::kRelu:
@@ -80,6 +84,7 @@ SelfAttention::SelfAttention(const LinearWeights& query, const LinearWeights& ke
                              std::size_t num_heads, Precision precision)
     : hidden_(query.bias.size()),
       num_heads_(num_heads),
+      in_words_(is_integer(precision)),
       query_key_value_(pack_query_key_value(query, key, value, num_heads, precision)),
       output_(pack(output, hidden_, precision)) {}
 
@@ -99,7 +104,7 @@ void SelfAttention::run(const PackedTokens& tokens, TransformerWorkspace::State&
 void SelfAttention::attend(const PackedTokens& tokens, TransformerWorkspace::State& state,
                            const RelativeBias* bias) const {
   const std::size_t head_dim = hidden_ / num_heads_;
-  const Kernels& best = kernels();
+  const auto attention = in_words_ ? kernels().attention_words : kernels().attention;
   float* context = state.room(state.context, tokens.ids.size() * hidden_);
   for (std::size_t t = 0; t + 1 < tokens.boundaries.size(); ++t) {
     const std::size_t begin = tokens.boundaries[t];
@@ -108,23 +113,23 @@ void SelfAttention::attend(const PackedTokens& tokens, TransformerWorkspace::Sta
     float* scratch = state.room(state.attention, attention_scratch_floats(num_tokens, head_dim));
     for (std::size_t h = 0; h < num_heads_; ++h) {
       const float* query = state.wide.data() + begin * 3 * hidden_ + h * head_dim;
-      best.attention({.query = query,
-                      .key = query + hidden_,
-                      .value = query + 2 * hidden_,
-                      .output = context + begin * hidden_ + h * head_dim,
-                      .scratch = scratch,
-                      .num_tokens = num_tokens,
-                      .head_dim = head_dim,
-                      .qkv_stride = 3 * hidden_,
-                      .output_stride = hidden_,
-                      .bias = bias == nullptr ? nullptr : bias->values(h)});
+      attention({.query = query,
+                 .key = query + hidden_,
+                 .value = query + 2 * hidden_,
+                 .output = context + begin * hidden_ + h * head_dim,
+                 .scratch = scratch,
+                 .num_tokens = num_tokens,
+                 .head_dim = head_dim,
+                 .qkv_stride = 3 * hidden_,
+                 .output_stride = hidden_,
+                 .bias = bias == nullptr ? nullptr : bias->values(h)});
     }
   }
 }
 
 FeedForward::FeedForward(const LinearWeights& inner, const LinearWeights& outer,
                          Activation activation, Precision precision)
-    : inner_(pack(inner, outer.bias.size(), precision, epilogue_of(activation))),
+    : inner_(pack(inner, outer.bias.size(), precision, epilogue_of(activation, precision))),
       outer_(pack(outer, inner.bias.size(), precision)) {}
 
 void FeedForward::run(std::size_t rows, TransformerWorkspace::State& state) const {

@@ -79,6 +79,7 @@ class SelfAttention {
 
   std::size_t hidden_;
   std::size_t num_heads_;
+  bool in_words_;  // attention itself in int16
   Linear query_key_value_;
   Linear output_;
 };

@@ -108,6 +108,7 @@ TEST_P(EveryPrecision, AppliesTheActivationAfterTheBias) {
   using Apply = void (*)(float*, std::size_t) noexcept;
   for (const auto& [epilogue, apply] :
        {std::pair<Epilogue, Apply>{Epilogue::kGeluErf, kernel_set().gelu_erf},
+        {Epilogue::kGeluErfShort, kernel_set().gelu_erf_short},
         {Epilogue::kGeluTanh, kernel_set().gelu_tanh},
         {Epilogue::kRelu, kernel_set().relu}}) {
     std::vector<float> expected = plain;

@@ -1,0 +1,310 @@
+// Matrix products in four precisions.
+#pragma once
+
+#include "kernels.h"
+#include "kernels_functions.h"
+#include "kernels_vector.h"
+
+namespace nearlite {
+namespace {
+
+// ---- matrix product
+
+constexpr std::size_t kGemmRows = NEARLITE_GEMM_ROWS;
+constexpr std::size_t kGemmVectors = NEARLITE_GEMM_VECTORS;
+constexpr std::size_t kPanelColumns = kGemmVectors * kLanes;
+
+template <typename Function>
+NEARLITE_INLINE void for_each_row(float* tile, std::size_t rows, std::size_t stride,
+                                  std::size_t columns, Function function) {
+  for (std::size_t r = 0; r < rows; ++r, tile += stride) {
+    if (columns == kPanelColumns) {
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < kGemmVectors; ++v) {
+        store(tile + v * kLanes, function(load(tile + v * kLanes)));
+      }
+    } else {
+      for_each_vector(tile, columns, function);
+    }
+  }
+}
+
+void activate_tile(Epilogue epilogue, float* tile, std::size_t rows, std::size_t stride,
+                   std::size_t columns) noexcept {
+  switch (epilogue) {
+    case Epilogue::kGeluErf:
+      return for_each_row(tile, rows, stride, columns, [](Vec x) { return gelu_erf_of(x); });
+    case Epilogue::kGeluErfShort:
+      return for_each_row(tile, rows, stride, columns, [](Vec x) { return gelu_erf_short_of(x); });
+    case Epilogue::kGeluTanh:
+      return for_each_row(tile, rows, stride, columns, [](Vec x) { return gelu_tanh_of(x); });
+    case Epilogue::kRelu:
+      return for_each_row(tile, rows, stride, columns, [](Vec x) { return relu_of(x); });
+    case Epilogue::kNone:
+      return;
+  }
+}
+
+/// Float weights, one input per step.
+struct FloatProduct {
+  using Source = const float*;
+  using Sum = Vec;
+  static constexpr std::size_t kGroup = 1;
+  static constexpr std::size_t kStepBytes = kPanelColumns * sizeof(float);
+
+  NEARLITE_INLINE static Source row(const Source& source, const PackedGemm& weights,
+                                    std::size_t row) {
+    return source + row * weights.steps;
+  }
+  template <std::size_t Rows>
+  NEARLITE_INLINE static void step(Sum (&sums)[Rows][kGemmVectors], const std::byte* panel,
+                                   const Source& source, const PackedGemm& weights, std::size_t k) {
+    const auto* from = reinterpret_cast<const float*>(panel);
+    Vec columns[kGemmVectors];
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < kGemmVectors; ++v) columns[v] = load(from + v * kLanes);
+#pragma GCC unroll 12
+    for (std::size_t r = 0; r < Rows; ++r) {
+      const Vec factor = splat(source[r * weights.steps + k]);
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < kGemmVectors; ++v) sums[r][v] += factor * columns[v];
+    }
+  }
+  NEARLITE_INLINE static Sum initial(const PackedGemm& weights, std::size_t column) {
+    return load(weights.bias + column);
+  }
+  NEARLITE_INLINE static Vec value(Sum sum, const Source&, const PackedGemm&, std::size_t,
+                                   std::size_t) {
+    return sum;
+  }
+};
+
+/// Pairs of bfloat16, widened as they are read.
+struct BfloatProduct {
+  using Source = const float*;
+  using Sum = Vec;
+  static constexpr std::size_t kGroup = 2;
+  static constexpr std::size_t kStepBytes = kPanelColumns * sizeof(std::int32_t);
+
+  NEARLITE_INLINE static Source row(const Source& source, const PackedGemm& weights,
+                                    std::size_t row) {
+    return source + row * 2 * weights.steps;
+  }
+  template <std::size_t Rows>
+  NEARLITE_INLINE static void step(Sum (&sums)[Rows][kGemmVectors], const std::byte* panel,
+                                   const Source& source, const PackedGemm& weights, std::size_t k) {
+    VecInt pairs[kGemmVectors];
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < kGemmVectors; ++v) {
+      pairs[v] = load_integers(panel + v * kLanes * sizeof(std::int32_t));
+    }
+#pragma GCC unroll 2
+    for (std::size_t part = 0; part < 2; ++part) {
+      Vec columns[kGemmVectors];
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < kGemmVectors; ++v) {
+        columns[v] = reinterpret_cast<Vec>(part == 0 ? pairs[v] << 16 : pairs[v] & kUpperHalf);
+      }
+#pragma GCC unroll 12
+      for (std::size_t r = 0; r < Rows; ++r) {
+        const Vec factor = splat(source[r * 2 * weights.steps + 2 * k + part]);
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < kGemmVectors; ++v) sums[r][v] += factor * columns[v];
+      }
+    }
+  }
+  NEARLITE_INLINE static Sum initial(const PackedGemm& weights, std::size_t column) {
+    return load(weights.bias + column);
+  }
+  NEARLITE_INLINE static Vec value(Sum sum, const Source&, const PackedGemm&, std::size_t,
+                                   std::size_t) {
+    return sum;
+  }
+};
+
+/// Pairs of int16 or quads of int8 (one side of which has no sign), summed exactly in 32 bits.
+template <typename Integer>
+struct IntegerProduct {
+  using Source = QuantizedRows<Integer>;
+  using Sum = VecInt;
+  static constexpr std::size_t kGroup = sizeof(std::int32_t) / sizeof(Integer);
+  static constexpr std::size_t kStepBytes = kPanelColumns * sizeof(std::int32_t);
+
+  NEARLITE_INLINE static Source row(const Source& source, const PackedGemm&, std::size_t row) {
+    return {source.values + row * source.stride, source.scales + row, source.stride};
+  }
+  template <std::size_t Rows>
+  NEARLITE_INLINE static void step(Sum (&sums)[Rows][kGemmVectors], const std::byte* panel,
+                                   const Source& source, const PackedGemm&, std::size_t k) {
+    VecInt columns[kGemmVectors];
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < kGemmVectors; ++v) {
+      columns[v] = load_integers(panel + v * kLanes * sizeof(std::int32_t));
+    }
+#pragma GCC unroll 12
+    for (std::size_t r = 0; r < Rows; ++r) {
+      const VecInt factors = splat_of(source.values + r * source.stride + kGroup * k);
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < kGemmVectors; ++v) {
+        if constexpr (sizeof(Integer) == 2) {
+          add_word_products(sums[r][v], factors, columns[v]);
+        } else {
+          add_byte_products(sums[r][v], factors, columns[v]);
+        }
+      }
+    }
+  }
+  NEARLITE_INLINE static Sum initial(const PackedGemm& weights, std::size_t column) {
+    if constexpr (sizeof(Integer) == 1) {
+      return -load_integers(weights.offsets + column);
+    }
+    return Sum{};
+  }
+  NEARLITE_INLINE static Vec value(Sum sum, const Source& source, const PackedGemm& weights,
+                                   std::size_t row, std::size_t column) {
+    return __builtin_convertvector(sum, Vec) * load(weights.column_scales + column) *
+               source.scales[row] +
+           load(weights.bias + column);
+  }
+};
+
+/// Some steps of the inner dimension: those that one pass over the rows takes.
+struct Steps {
+  std::size_t begin;
+  std::size_t end;
+  bool first;
+  bool last;
+};
+
+/// Sums wait in the memory of the result between one piece of the inner dimension and the next.
+template <typename Sum>
+NEARLITE_INLINE Sum waiting(const float* from) {
+  Sum sum;
+  __builtin_memcpy(&sum, from, sizeof sum);
+  return sum;
+}
+
+/// Rows x kPanelColumns of the result, in registers while a piece of the inner dimension is
+/// summed: one order of summation for every number of rows.
+template <typename Product, std::size_t Rows>
+void gemm_tile(const PackedGemm& weights, std::size_t first, const Steps& steps,
+               const typename Product::Source& source, float* target) noexcept {
+  using Sum = typename Product::Sum;
+  Sum sums[Rows][kGemmVectors];
+#pragma GCC unroll 12
+  for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < kGemmVectors; ++v) {
+      sums[r][v] = steps.first ? Product::initial(weights, first + v * kLanes)
+                               : waiting<Sum>(target + r * weights.out + v * kLanes);
+    }
+  }
+  const std::byte* panel = static_cast<const std::byte*>(weights.panels) +
+                           first / kPanelColumns * weights.steps * Product::kStepBytes;
+  for (std::size_t k = steps.begin; k < steps.end; ++k) {
+    Product::template step<Rows>(sums, panel + k * Product::kStepBytes, source, weights, k);
+  }
+  if (!steps.last) {
+#pragma GCC unroll 12
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < kGemmVectors; ++v) {
+        __builtin_memcpy(target + r * weights.out + v * kLanes, &sums[r][v], sizeof(Sum));
+      }
+    }
+    return;
+  }
+  const std::size_t columns =
+      weights.out - first < kPanelColumns ? weights.out - first : kPanelColumns;
+#pragma GCC unroll 12
+  for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < kGemmVectors; ++v) {
+      const Vec value = Product::value(sums[r][v], source, weights, r, first + v * kLanes);
+      float* to = target + r * weights.out + v * kLanes;
+      if ((v + 1) * kLanes <= columns) {
+        store(to, value);
+      } else if (v * kLanes < columns) {
+        store_part(to, value, columns - v * kLanes);
+      }
+    }
+  }
+  if (weights.epilogue != Epilogue::kNone) {  // while it is in L1
+    activate_tile(weights.epilogue, target, Rows, weights.out, columns);
+  }
+}
+
+template <typename Product, std::size_t Rows>
+NEARLITE_INLINE void gemm_tile_of(std::size_t rows, const PackedGemm& weights, std::size_t first,
+                                  const Steps& steps, const typename Product::Source& source,
+                                  float* target) {
+  if constexpr (Rows > 0) {
+    if (rows == Rows) {
+      gemm_tile<Product, Rows>(weights, first, steps, source, target);
+    } else {
+      gemm_tile_of<Product, Rows - 1>(rows, weights, first, steps, source, target);
+    }
+  }
+}
+
+/// The part of a panel that stays in the L1 cache beside a few rows.
+constexpr std::size_t kPieceBytes = 24 * 1024;
+
+/// All rows of one piece of a panel before the next. The rows are cut into tiles of about equal
+/// size, as two rows cost as much time as five.
+template <typename Product>
+void gemm_of(const PackedGemm& weights, std::size_t rows, const typename Product::Source& source,
+             float* target) noexcept {
+  const std::size_t num_tiles = (rows + kGemmRows - 1) / kGemmRows;
+  const std::size_t panel_bytes = weights.steps * Product::kStepBytes;
+  const std::byte* next_panel = static_cast<const std::byte*>(weights.panels);
+  for (std::size_t first = 0; first < weights.out; first += kPanelColumns) {
+    // Where sums cannot wait in the result, or there is nothing to gain, it is one piece.
+    const bool whole = first + kPanelColumns > weights.out || num_tiles == 1;
+    const std::size_t num_pieces = whole ? 1 : (panel_bytes + kPieceBytes - 1) / kPieceBytes;
+    // The next panel comes from beyond L2: a part of it is asked for before each tile.
+    next_panel += panel_bytes;
+    const std::size_t ahead =
+        first + kPanelColumns < weights.out ? panel_bytes / (num_tiles * num_pieces) : 0;
+    for (std::size_t piece = 0; piece < num_pieces; ++piece) {
+      const Steps steps{piece * weights.steps / num_pieces,
+                        (piece + 1) * weights.steps / num_pieces, piece == 0,
+                        piece + 1 == num_pieces};
+      std::size_t row = 0;
+      for (std::size_t tile = 0; tile < num_tiles; ++tile) {
+        for (std::size_t at = 0; at < ahead; at += 64) {
+          __builtin_prefetch(next_panel + (piece * num_tiles + tile) * ahead + at, 0, 2);
+        }
+        const std::size_t end = (tile + 1) * rows / num_tiles;
+        gemm_tile_of<Product, kGemmRows>(end - row, weights, first, steps,
+                                         Product::row(source, weights, row),
+                                         target + row * weights.out + first);
+        row = end;
+      }
+    }
+  }
+}
+
+void gemm(const PackedGemm& weights, std::size_t rows, const float* source,
+          float* target) noexcept {
+  gemm_of<FloatProduct>(weights, rows, source, target);
+}
+void gemm_bfloat16(const PackedGemm& weights, std::size_t rows, const float* source,
+                   float* target) noexcept {
+  gemm_of<BfloatProduct>(weights, rows, source, target);
+}
+void gemm_words(const PackedGemm& weights, std::size_t rows,
+                const QuantizedRows<std::int16_t>& source, float* target) noexcept {
+  gemm_of<IntegerProduct<std::int16_t>>(weights, rows, source, target);
+}
+#if NEARLITE_KERNEL_VNNI
+void gemm_bytes(const PackedGemm& weights, std::size_t rows,
+                const QuantizedRows<std::uint8_t>& source, float* target) noexcept {
+  gemm_of<IntegerProduct<std::uint8_t>>(weights, rows, source, target);
+}
+#else
+constexpr decltype(Kernels::gemm_bytes) gemm_bytes = nullptr;
+#endif
+
+}  // namespace
+}  // namespace nearlite
