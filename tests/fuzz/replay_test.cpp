@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "index_targets.h"
 #include "nearlite/base/files.h"
 #include "targets.h"
 
@@ -33,6 +34,16 @@ TEST(FuzzCorpus, OfTextsIsTokenizedByEveryTokenizer) {
     for (const auto& tokenizer : tokenizers) tokenize(*tokenizer, bytes);
   });
 }
+
+TEST(FuzzCorpus, OfSegmentsAndGraphsIsSearchedOrRefused) { replay("block_file", &block_file); }
+
+TEST(FuzzCorpus, OfAnnoyFilesIsSearchedOrRefused) { replay("annoy", &annoy_file); }
+
+TEST(FuzzCorpus, OfFaissFilesIsSearchedOrRefused) { replay("faiss", &faiss_file); }
+
+TEST(FuzzCorpus, OfTheOriginalsJsonIsReadOrRefused) { replay("original_json", &original_json); }
+
+TEST(FuzzCorpus, OfVectorBlobsIsTakenOrMarkedDamaged) { replay("vector_blob", &vector_blob); }
 
 }  // namespace
 }  // namespace nearlite::fuzz

@@ -8,6 +8,12 @@
 #include "nearlite/base/checksum.h"
 
 namespace nearlite::kill_test {
+namespace {
+
+constexpr const char* kQuestions[] = {"red", "green door", "blue house tree", "seven lamps",
+                                      "water and stone"};
+
+}  // namespace
 
 void Checker::fail(const std::string& what) {
   ++failures_;
@@ -17,6 +23,29 @@ void Checker::fail(const std::string& what) {
 void Checker::wrote(std::int64_t id, const std::string& text) {
   live_[id] = text;
   texts_[xxh3_64(text)] = text;
+}
+
+void Checker::read_promises(const std::string& printed) {
+  for (std::size_t at = 0; at < printed.size();) {
+    const std::size_t end = printed.find('\n', at);
+    if (end == std::string::npos) break;  // cut off by the kill
+    const std::string line = printed.substr(at, end - at);
+    at = end + 1;
+    if (line.starts_with('?')) {
+      promised_.erase(std::stoll(line.substr(1)));
+    } else if (line.starts_with('-')) {
+      removed(std::stoll(line.substr(1)));
+    } else if (const auto blank = line.find(' '); blank != std::string::npos) {
+      promised(std::stoll(line.substr(0, blank)), line.substr(blank + 1));
+    }
+  }
+}
+
+Checker Checker::in(const std::filesystem::path& folder) const {
+  Checker other = *this;
+  other.folder_ = folder;
+  other.failures_ = 0;
+  return other;
 }
 
 /// key -> the text whose vector is stored; reports every vector that is not that of a text the
@@ -67,6 +96,10 @@ std::map<std::string, std::string> Checker::stored_texts() {
 
 void Checker::check_after_kill() {
   const auto stored = stored_texts();
+  for (const std::int64_t id : removed_) {
+    if (stored.contains(std::to_string(id)))
+      fail("record " + std::to_string(id) + " was removed and is back");
+  }
   for (const auto& [id, text] : promised_) {
     const auto found = stored.find(std::to_string(id));
     const auto now = live_.find(id);
@@ -107,30 +140,24 @@ void Checker::check_after_run() {
   NoteDB notes(source.handle(), store_options(folder_, "notes"));
   for (const CheckFinding& finding : notes.check(false))
     fail("check: " + finding.code + ": " + finding.message);
-  const auto calm_folder = folder_ / "undisturbed";
-  std::filesystem::remove_all(calm_folder);
-  std::filesystem::create_directory(calm_folder);
-  NoteDB calm(source.handle(), store_options(calm_folder, "notes"));
-  calm.backfill_embeddings({.batch_size = 1000});
-  for (const char* question :
-       {"red", "green door", "blue house tree", "seven lamps", "water and stone"}) {
+  ask_undisturbed();
+  for (std::size_t q = 0; q < std::size(kQuestions); ++q) {
     for (const bool index_only : {false, true}) {
       const RecordSearchOptions options{.k = 10, .filter = {}, .index_only = index_only};
-      const auto one = notes.search_records(notes.encode_text(question), options);
-      const auto two = calm.search_records(calm.encode_text(question), options);
-      bool equal = one.hits.size() == two.hits.size();
-      for (std::size_t i = 0; equal && i < one.hits.size(); ++i) {
-        equal = one.hits[i].similarity == two.hits[i].similarity && !one.hits[i].stale &&
-                live_.at(std::stoll(one.hits[i].key.json)) == one.hits[i].record.get("body");
+      const auto reply = notes.search_records(notes.encode_text(kQuestions[q]), options);
+      bool equal = reply.hits.size() == calm_answers_[q].size();
+      for (std::size_t i = 0; equal && i < reply.hits.size(); ++i) {
+        const auto& hit = reply.hits[i];
+        equal = hit.similarity == calm_answers_[q][i].second && !hit.stale &&
+                live_.at(std::stoll(hit.key.json)) == hit.record.get("body");
       }
       // The forest of another insertion order may find other candidates; the exact answer may not
       // differ.
       if (!equal && !index_only)
-        fail(std::string("another answer than the undisturbed run to: ") + question);
-      if (one.hits.empty() && !live_.empty()) fail(std::string("no answer to: ") + question);
+        fail(std::string("another answer than the undisturbed run to: ") + kQuestions[q]);
+      if (reply.hits.empty() && !live_.empty()) fail(std::string("no answer to: ") + kQuestions[q]);
     }
   }
-  std::filesystem::remove_all(calm_folder);
   std::size_t segments = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
     const std::string file = entry.path().filename().string();
@@ -140,7 +167,29 @@ void Checker::check_after_run() {
   }
   if (segments != 1) fail(std::to_string(segments) + " segment files instead of one");
   promised_.clear();
+  removed_.clear();
   for (const auto& [id, text] : live_) promised_[id] = text;
+}
+
+/// What a store answers that was made of the source at once, in a folder of its own.
+void Checker::ask_undisturbed() {
+  if (!calm_answers_.empty() && asked_with_ == live_) return;
+  asked_with_ = live_;
+  calm_answers_.clear();
+  const auto calm_folder = folder_ / "undisturbed";
+  std::filesystem::remove_all(calm_folder);
+  std::filesystem::create_directory(calm_folder);
+  {
+    Connection source = Connection::open(folder_ / "notes.db", false);
+    NoteDB calm(source.handle(), store_options(calm_folder, "notes"));
+    calm.backfill_embeddings({.batch_size = 1000});
+    for (const char* question : kQuestions) {
+      Answer& answer = calm_answers_.emplace_back();
+      for (const auto& hit : calm.search_records(calm.encode_text(question), {.k = 10}).hits)
+        answer.emplace_back(hit.key.json, hit.similarity);
+    }
+  }
+  std::filesystem::remove_all(calm_folder);
 }
 
 }  // namespace nearlite::kill_test

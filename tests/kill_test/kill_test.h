@@ -39,17 +39,36 @@ class Checker {
   void wrote(std::int64_t id, const std::string& text);
   void deleted(std::int64_t id) { live_.erase(id); }
   /// The worker acknowledged the vector of this record.
-  void promised(std::int64_t id, const std::string& text) { promised_[id] = text; }
+  void promised(std::int64_t id, const std::string& text) {
+    promised_[id] = text;
+    removed_.erase(id);
+  }
+  /// The worker acknowledged that the vector of this record is gone.
+  void removed(std::int64_t id) {
+    promised_.erase(id);
+    removed_.insert(id);
+  }
+  /// Reads lines of a worker: "ID TEXT" or "-ID" is what it acknowledged, "?ID" what it is about to
+  /// remove, so that both are right. A line that is cut off is no promise.
+  void read_promises(const std::string& printed);
+  /// The same knowledge of a copy of the files in another folder.
+  Checker in(const std::filesystem::path& folder) const;
 
   /// After a kill: every vector is right and whole, no record twice, everything promised is there.
   void check_after_kill();
   /// After a finished run: source, sidecar, JSON and an undisturbed run agree.
   void check_after_run();
 
+  /// Finds out now what check_after_run() compares answers with; else it does when it needs them.
+  void ask_undisturbed();
+
   const std::map<std::int64_t, std::string>& live() const { return live_; }
   std::size_t num_failures() const { return failures_; }
 
  private:
+  /// One answer of an undisturbed run: key and similarity of each hit.
+  using Answer = std::vector<std::pair<std::string, float>>;
+
   void fail(const std::string& what);
   std::map<std::string, std::string> stored_texts();
 
@@ -57,6 +76,9 @@ class Checker {
   std::map<std::int64_t, std::string> live_;
   std::map<std::uint64_t, std::string> texts_;  // by hash, of all times
   std::map<std::int64_t, std::string> promised_;
+  std::set<std::int64_t> removed_;
+  std::map<std::int64_t, std::string> asked_with_;  // live_ when calm_answers_ were made
+  std::vector<Answer> calm_answers_;                // one per question
   std::size_t failures_ = 0;
 };
 

@@ -1,0 +1,56 @@
+// Faults of the system around the store, each at every place it can happen:
+//   nearlite_fault_test calls|power|full [--runs N] [--seed S]
+// calls: a kill or an error at a call into the system (needs strace). power: a power cut that
+// loses or tears what was not synced. full: a full disk. Without --runs: at all places there are
+// (power: 10,000 states). What is disturbed are the six tasks of scenario.cpp.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+
+#include "nearlite/base/error.h"
+#include "nearlite_test/temporary_folder.h"
+#include "scenario.h"
+
+namespace nearlite::fault_test {
+namespace {
+
+int test(const std::string& kind, Settings settings) {
+  const TemporaryFolder folder(FolderPlace::kMemory);
+  settings.folder = folder.path();
+  settings.disk_layer = NEARLITE_TEST_DISK_LAYER;
+  std::printf("%s: seed %llu\n", kind.c_str(), static_cast<unsigned long long>(settings.seed));
+  const Template start(settings.folder / "template");
+  Verdict verdict;
+  if (start.checker().num_failures() > 0) return 1;
+  if (kind == "calls") verdict = test_calls(settings, start);
+  if (kind == "power") verdict = test_power(settings, start);
+  if (kind == "full") verdict = test_full(settings, start);
+  std::printf("%s: %zu runs, %zu failures (seed %llu)\n", kind.c_str(), verdict.runs,
+              verdict.failures, static_cast<unsigned long long>(settings.seed));
+  return verdict.failures == 0 && verdict.runs > 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace nearlite::fault_test
+
+int main(int argc, char** argv) {
+  using namespace nearlite::fault_test;  // NOLINT(google-build-using-namespace)
+  try {
+    if (argc == 4 && std::strcmp(argv[1], "--worker") == 0) return work(argv[2], argv[3]);
+    if (argc < 2) return 2;
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
+    Settings settings;
+    settings.seed = std::random_device{}();
+    for (int i = 2; i + 1 < argc; i += 2) {
+      if (std::strcmp(argv[i], "--runs") == 0) settings.runs = std::stoul(argv[i + 1]);
+      if (std::strcmp(argv[i], "--seed") == 0) settings.seed = std::stoull(argv[i + 1]);
+    }
+    return test(argv[1], settings);
+  } catch (const nearlite::Error& error) {
+    std::fprintf(stderr, "%s: %s\n", error.type(), error.what());
+    return error.exit_code();
+  }
+}
