@@ -126,6 +126,17 @@ void MappedFile::advise(int advice) const noexcept {
   if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, advice);
 }
 
+void MappedFile::copy(std::size_t offset, std::span<std::byte> to) const {
+  while (!to.empty()) {
+    const ssize_t got = ::pread(fd_, to.data(), to.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw_errno("cannot read a mapped file", errno);
+    if (got == 0) throw CorruptData("a mapped file was cut while it was read");
+    offset += static_cast<std::size_t>(got);
+    to = to.subspan(static_cast<std::size_t>(got));
+  }
+}
+
 AtomicFile::AtomicFile(std::filesystem::path target, unsigned mode) : target_(std::move(target)) {
   static std::atomic<unsigned> counter{0};
   const std::string suffix = ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);

@@ -121,12 +121,7 @@ class BertTransformer final : public Transformer {
     const BertTensors tensors(*weights_, config_);
     const std::string word_table = tensors.name(BertTensors::kWordTable);
     const std::vector<std::size_t> shape{config_.vocabulary, config_.hidden};
-    if (const auto mapped = weights_->view_unchecked(word_table, shape)) {
-      words_ = *mapped;
-    } else {
-      converted_words_ = weights_->read(word_table, shape);
-      words_ = converted_words_;
-    }
+    words_ = weights_->rows(word_table, shape);
     if (config_.padding_id) first_position_ = static_cast<std::size_t>(*config_.padding_id) + 1;
     positions_ = tensors.matrix("embeddings.position_embeddings.weight",
                                 first_position_ + config_.max_positions, config_.hidden);
@@ -142,11 +137,12 @@ class BertTransformer final : public Transformer {
                          config_.num_heads, config_.max_positions);
     }
     embedding_norm_ = tensors.norm("embeddings.LayerNorm");
+    const Packing packing{precision, std::make_shared<WeightMemory>(bytes_to_reserve())};
     layers_.reserve(config_.num_layers);
     for (std::size_t i = 0; i < config_.num_layers; ++i) {
-      layers_.push_back(read_layer(tensors, names_of(config_.architecture), i, precision));
+      layers_.push_back(read_layer(tensors, names_of(config_.architecture), i, packing));
+      weights_->release_pages();  // they are packed now
     }
-    weights_->release_pages();
   }
 
   const TransformerConfig& config() const noexcept override { return config_; }
@@ -159,7 +155,6 @@ class BertTransformer final : public Transformer {
     TransformerWorkspace::State& state = workspace.state();
     state.start_laps();
     embed(tokens, state);
-    state.lap(&StageSeconds::embed);
     for (const BertLayer& layer : layers_) {
       layer.attention.run(tokens, state, distances_ ? &*distances_ : nullptr);
       layer.attention_norm.add_and_normalize(rows, state);
@@ -170,19 +165,27 @@ class BertTransformer final : public Transformer {
   }
 
  private:
+  /// For all weights in their widest form, with the columns that panels are filled up with.
+  std::size_t bytes_to_reserve() const {
+    constexpr std::size_t kPadding = 64;
+    const std::size_t hidden = config_.hidden + kPadding;
+    const std::size_t inner = config_.intermediate + kPadding;
+    return config_.num_layers * (4 * hidden * hidden + 2 * hidden * inner) * sizeof(float);
+  }
+
   BertLayer read_layer(const BertTensors& tensors, const LayerNames& names, std::size_t number,
-                       Precision precision) const {
+                       const Packing& packing) const {
     const std::size_t hidden = config_.hidden;
     const std::string layer = names.layers + std::to_string(number) + ".";
     const auto square = [&](const char* name) {
       return tensors.linear(layer + name, hidden, hidden);
     };
     return {.attention = {square(names.query), square(names.key), square(names.value),
-                          square(names.attention_output), config_.num_heads, precision},
+                          square(names.attention_output), config_.num_heads, packing},
             .attention_norm = tensors.norm(layer + names.attention_norm),
             .feed_forward = {tensors.linear(layer + names.inner, hidden, config_.intermediate),
                              tensors.linear(layer + names.outer, config_.intermediate, hidden),
-                             config_.activation, precision},
+                             config_.activation, packing},
             .output_norm = tensors.norm(layer + names.output_norm)};
   }
 
@@ -194,16 +197,16 @@ class BertTransformer final : public Transformer {
     for (std::size_t t = 0; t + 1 < tokens.boundaries.size(); ++t) {
       std::size_t next = first_position_;
       for (std::size_t row = tokens.boundaries[t]; row < tokens.boundaries[t + 1]; ++row) {
-        const float* word = words_.data() + static_cast<std::size_t>(tokens.ids[row]) * hidden;
         const bool is_padding = config_.padding_id && tokens.ids[row] == *config_.padding_id;
         const float* position =
             positions_.data() + (is_padding ? first_position_ - 1 : next++) * hidden;
         float* sum = sums + row * hidden;
         float* rest = rests + row * hidden;
+        words_.read(static_cast<std::size_t>(tokens.ids[row]), {sum, hidden});
         for (std::size_t i = 0; i < hidden; ++i) {
-          const auto bits = std::bit_cast<std::uint32_t>(word[i]);
+          const auto bits = std::bit_cast<std::uint32_t>(sum[i]);
           not_finite |= static_cast<std::uint32_t>((bits & 0x7f800000U) == 0x7f800000U);
-          sum[i] = word[i] + first_type_[i];
+          sum[i] += first_type_[i];
           rest[i] = position[i];
         }
       }
@@ -212,13 +215,13 @@ class BertTransformer final : public Transformer {
       throw CorruptData("the word embedding of one of the tokens holds a NaN or an infinity",
                         "get the model again: nearlite model pull");
     }
+    state.lap(&StageSeconds::embed);
     embedding_norm_.add_and_normalize(tokens.ids.size(), state);
   }
 
   TransformerConfig config_;
-  std::shared_ptr<const Weights> weights_;  // the word table is read from its mapping
-  std::span<const float> words_;            // [vocabulary, hidden]
-  std::vector<float> converted_words_;
+  std::shared_ptr<const Weights> weights_;  // the rows of the word table are read from its file
+  TensorRows words_;                        // [vocabulary, hidden]
   std::size_t first_position_ = 0;
   std::vector<float> positions_;   // [first_position + max_positions, hidden]
   std::vector<float> first_type_;  // [hidden]: all our texts are of type 0

@@ -189,13 +189,23 @@ NEARLITE_INLINE void word_scores(const AttentionHead& head, const WordBlocks& bl
   }
 }
 
-/// Turns one row of scores into pairs of weights; returns what one unit of their mixture is worth.
-NEARLITE_INLINE float word_softmax(const WordBlocks& blocks, std::size_t row, Vec largest) {
-  float* scores = blocks.scores + row * blocks.padded_tokens;
-  std::int32_t* weights = blocks.weights + row * (blocks.padded_tokens / 2);
-  const float maximum = largest_lane(largest);
+/// One number per query row: all rows are folded at once, which takes a third of the time.
+struct PerRow {
+  float of[kLanes];
+};
+template <std::size_t Rows, typename Fold>
+NEARLITE_INLINE Vec folded_per_row(const Vec* rows, Fold fold) {
+  Vec all[kQueryRows];
+#pragma GCC unroll 8
+  for (std::size_t r = 0; r < kQueryRows; ++r) all[r] = rows[r < Rows ? r : 0];
+  return folded_groups<kQueryRows>(folded_rows<kQueryRows>(all, fold), fold);
+}
+NEARLITE_INLINE Vec sum_of(Vec a, Vec b) { return a + b; }
+
+/// Turns one row of scores into weights that are not yet divided by their sum, which is returned.
+NEARLITE_INLINE Vec word_exponentials(float* scores, std::size_t padded_tokens, float maximum) {
   Vec first{}, second{};
-  for (std::size_t i = 0; i < blocks.padded_tokens; i += 2 * kLanes) {
+  for (std::size_t i = 0; i < padded_tokens; i += 2 * kLanes) {
     const Vec low = exp2_of_negative_short(load(scores + i) - maximum);
     const Vec high = exp2_of_negative_short(load(scores + i + kLanes) - maximum);
     store(scores + i, low);
@@ -203,20 +213,42 @@ NEARLITE_INLINE float word_softmax(const WordBlocks& blocks, std::size_t row, Ve
     first += low;
     second += high;
   }
-  const float sum = sum_lanes(first + second);
-  // Rounding may add half a unit to each weight.
-  const float bound =
-      (kLargestSum / kLargestValue - 0.5F * static_cast<float>(blocks.padded_tokens)) / sum;
-  const float factor = bound < kLargestWeight ? bound : kLargestWeight;
+  return first + second;
+}
+
+/// Rounds the weights of one row to pairs of integers; returns their sum.
+NEARLITE_INLINE Vec round_weights(const float* scores, std::size_t padded_tokens, float factor,
+                                  std::int32_t* weights) {
   VecInt total{};
   const VecInt ones = 0x00010001 - VecInt{};
-  for (std::size_t i = 0; i < blocks.padded_tokens; i += 2 * kLanes, weights += kLanes) {
+  for (std::size_t i = 0; i < padded_tokens; i += 2 * kLanes, weights += kLanes) {
     const VecInt pairs = word_pairs(load(scores + i) * factor, load(scores + i + kLanes) * factor);
     store_integers(weights, pairs);
     add_word_products(total, pairs, ones);
   }
-  // What the weights sum to after rounding: so that many equal ones are not all off to one side.
-  return blocks.value_unit / sum_lanes(__builtin_convertvector(total, Vec));
+  return __builtin_convertvector(total, Vec);
+}
+
+/// Turns rows of scores into pairs of weights; returns what one unit of each mixture is worth.
+template <std::size_t Rows>
+NEARLITE_INLINE PerRow word_softmax(const WordBlocks& blocks, const Vec* largest) {
+  const std::size_t tokens = blocks.padded_tokens;
+  PerRow number;
+  store(number.of, folded_per_row<Rows>(largest, larger));
+  Vec sums[Rows];
+  for (std::size_t r = 0; r < Rows; ++r) {
+    sums[r] = word_exponentials(blocks.scores + r * tokens, tokens, number.of[r]);
+  }
+  // Rounding may add half a unit to each weight.
+  const float most = kLargestSum / kLargestValue - 0.5F * static_cast<float>(tokens);
+  store(number.of, smaller(most / folded_per_row<Rows>(sums, sum_of), splat(kLargestWeight)));
+  for (std::size_t r = 0; r < Rows; ++r) {
+    sums[r] = round_weights(blocks.scores + r * tokens, tokens, number.of[r],
+                            blocks.weights + r * (tokens / 2));
+  }
+  // What they sum to after rounding: so that many equal ones are not all off to one side.
+  store(number.of, blocks.value_unit / folded_per_row<Rows>(sums, sum_of));
+  return number;
 }
 
 template <std::size_t Rows>
@@ -260,9 +292,8 @@ void attend_word_rows(const AttentionHead& head, const WordBlocks& blocks,
                       std::size_t row) noexcept {
   Vec largest[Rows];
   word_scores<Rows>(head, blocks, row, largest);
-  float scale[Rows];
-  for (std::size_t r = 0; r < Rows; ++r) scale[r] = word_softmax(blocks, r, largest[r]);
-  mix_value_words<Rows>(head, blocks, scale, head.output + row * head.output_stride);
+  const PerRow scale = word_softmax<Rows>(blocks, largest);
+  mix_value_words<Rows>(head, blocks, scale.of, head.output + row * head.output_stride);
 }
 
 template <std::size_t Rows>

@@ -174,6 +174,7 @@ struct Steps {
   std::size_t end;
   bool first;
   bool last;
+  std::size_t ahead;  // bytes: weights this far ahead are asked for at each step
 };
 
 /// Sums wait in the memory of the result between one piece of the inner dimension and the next.
@@ -202,6 +203,11 @@ void gemm_tile(const PackedGemm& weights, std::size_t first, const Steps& steps,
   const std::byte* panel = static_cast<const std::byte*>(weights.panels) +
                            first / kPanelColumns * weights.steps * Product::kStepBytes;
   for (std::size_t k = steps.begin; k < steps.end; ++k) {
+    const std::byte* ahead = panel + k * Product::kStepBytes + steps.ahead;
+#pragma GCC unroll 4
+    for (std::size_t at = 0; at < Product::kStepBytes; at += 64) {
+      __builtin_prefetch(ahead + at, 0, 3);
+    }
     Product::template step<Rows>(sums, panel + k * Product::kStepBytes, source, weights, k);
   }
   if (!steps.last) {
@@ -249,6 +255,8 @@ NEARLITE_INLINE void gemm_tile_of(std::size_t rows, const PackedGemm& weights, s
 
 /// The part of a panel that stays in the L1 cache beside a few rows.
 constexpr std::size_t kPieceBytes = 24 * 1024;
+/// How far ahead weights are asked for when each is read once: they come from beyond L2 then.
+constexpr std::size_t kStreamAhead = 6 * 1024;
 
 /// All rows of one piece of a panel before the next. The rows are cut into tiles of about equal
 /// size, as two rows cost as much time as five.
@@ -264,12 +272,13 @@ void gemm_of(const PackedGemm& weights, std::size_t rows, const typename Product
     const std::size_t num_pieces = whole ? 1 : (panel_bytes + kPieceBytes - 1) / kPieceBytes;
     // The next panel comes from beyond L2: a part of it is asked for before each tile.
     next_panel += panel_bytes;
-    const std::size_t ahead =
-        first + kPanelColumns < weights.out ? panel_bytes / (num_tiles * num_pieces) : 0;
+    const std::size_t ahead = first + kPanelColumns < weights.out && num_tiles > 1
+                                  ? panel_bytes / (num_tiles * num_pieces)
+                                  : 0;
     for (std::size_t piece = 0; piece < num_pieces; ++piece) {
       const Steps steps{piece * weights.steps / num_pieces,
                         (piece + 1) * weights.steps / num_pieces, piece == 0,
-                        piece + 1 == num_pieces};
+                        piece + 1 == num_pieces, num_tiles > 1 ? 0 : kStreamAhead};
       std::size_t row = 0;
       for (std::size_t tile = 0; tile < num_tiles; ++tile) {
         for (std::size_t at = 0; at < ahead; at += 64) {

@@ -27,8 +27,23 @@ NEARLITE_INLINE void store(float* to, Vec value) { *reinterpret_cast<VecUnaligne
 /// All lanes `value`. Minus, not plus: x - 0 is x for every x, x + 0 is not for -0, and would be
 /// computed.
 NEARLITE_INLINE Vec splat(float value) { return value - Vec{}; }
+/// The second where the two cannot be compared.
+#if defined(__AVX__)
+// GCC makes two instructions of the comparison, and warns about its own intrinsic.
+NEARLITE_INLINE Vec larger(Vec a, Vec b) {
+  Vec result;
+  asm("vmaxps %2, %1, %0" : "=v"(result) : "v"(a), "v"(b));
+  return result;
+}
+NEARLITE_INLINE Vec smaller(Vec a, Vec b) {
+  Vec result;
+  asm("vminps %2, %1, %0" : "=v"(result) : "v"(a), "v"(b));
+  return result;
+}
+#else
 NEARLITE_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 NEARLITE_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
+#endif
 NEARLITE_INLINE Vec magnitude(Vec a) {
   return reinterpret_cast<Vec>(reinterpret_cast<VecInt>(a) & 0x7fffffff);
 }
@@ -132,6 +147,34 @@ NEARLITE_INLINE void transpose(Value (&rows)[kLanes]) {
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < kLanes; ++i) rows[i] = turned[i];
   }
+}
+
+/// Each of `Rows` vectors folded into one lane: lane r of the result, and every lane Rows further,
+/// is that of row r. Rows: a power of two. Overwrites `rows`.
+template <std::size_t Rows, typename Fold>
+NEARLITE_INLINE Vec folded_rows(Vec* rows, Fold fold) {
+  constexpr auto kLaneNumbers = std::make_index_sequence<kLanes>();
+  if constexpr (Rows > 1) {
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < Rows / 2; ++i) {
+      const Vec low = interleaved<0>(rows[i], rows[i + Rows / 2], kLaneNumbers);
+      const Vec high = interleaved<1>(rows[i], rows[i + Rows / 2], kLaneNumbers);
+      rows[i] = fold(low, high);
+    }
+    return folded_rows<Rows / 2>(rows, fold);
+  } else {
+    return rows[0];
+  }
+}
+
+/// The lanes that hold the same row folded, after folded_rows of `Rows` of them.
+template <std::size_t Rows, std::size_t Distance = kLanes / 2, typename Fold>
+NEARLITE_INLINE Vec folded_groups(Vec value, Fold fold) {
+  if constexpr (Distance >= Rows) {
+    value = fold(value, exchanged<Distance>(value, std::make_index_sequence<kLanes>()));
+    return folded_groups<Rows, Distance / 2>(value, fold);
+  }
+  return value;
 }
 
 /// The first `count` floats, the other lanes `fill`.

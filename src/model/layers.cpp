@@ -9,20 +9,20 @@
 namespace nearlite {
 namespace {
 
-Linear pack(const LinearWeights& source, std::size_t in, Precision precision,
+Linear pack(const LinearWeights& source, std::size_t in, const Packing& packing,
             Epilogue epilogue = Epilogue::kNone) {
   const WeightPart part = source.part();
-  return {std::span(&part, 1), in, precision, epilogue};
+  return {std::span(&part, 1), in, packing.precision, epilogue, kernels(), packing.memory};
 }
 
 Linear pack_query_key_value(const LinearWeights& query, const LinearWeights& key,
                             const LinearWeights& value, std::size_t num_heads,
-                            Precision precision) {
+                            const Packing& packing) {
   const std::size_t hidden = query.bias.size();
   const std::size_t head_dim = hidden / num_heads;
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
   const WeightPart parts[] = {query.part(scale), key.part(), value.part()};
-  return {parts, hidden, precision};
+  return {parts, hidden, packing.precision, Epilogue::kNone, kernels(), packing.memory};
 }
 
 bool is_integer(Precision precision) {
@@ -81,12 +81,12 @@ RelativeBias::RelativeBias(std::span<const float> table, std::size_t num_heads,
 
 SelfAttention::SelfAttention(const LinearWeights& query, const LinearWeights& key,
                              const LinearWeights& value, const LinearWeights& output,
-                             std::size_t num_heads, Precision precision)
+                             std::size_t num_heads, const Packing& packing)
     : hidden_(query.bias.size()),
       num_heads_(num_heads),
-      in_words_(is_integer(precision)),
-      query_key_value_(pack_query_key_value(query, key, value, num_heads, precision)),
-      output_(pack(output, hidden_, precision)) {}
+      in_words_(is_integer(packing.precision)),
+      query_key_value_(pack_query_key_value(query, key, value, num_heads, packing)),
+      output_(pack(output, hidden_, packing)) {}
 
 void SelfAttention::run(const PackedTokens& tokens, TransformerWorkspace::State& state,
                         const RelativeBias* bias) const {
@@ -128,9 +128,9 @@ void SelfAttention::attend(const PackedTokens& tokens, TransformerWorkspace::Sta
 }
 
 FeedForward::FeedForward(const LinearWeights& inner, const LinearWeights& outer,
-                         Activation activation, Precision precision)
-    : inner_(pack(inner, outer.bias.size(), precision, epilogue_of(activation, precision))),
-      outer_(pack(outer, inner.bias.size(), precision)) {}
+                         Activation activation, const Packing& packing)
+    : inner_(pack(inner, outer.bias.size(), packing, epilogue_of(activation, packing.precision))),
+      outer_(pack(outer, inner.bias.size(), packing)) {}
 
 void FeedForward::run(std::size_t rows, TransformerWorkspace::State& state) const {
   float* wide = state.room(state.wide, rows * inner_.out());

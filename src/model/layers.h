@@ -42,6 +42,12 @@ struct LinearWeights {
   WeightPart part(float scale = 1.0F) const { return {weights.values(), bias, scale}; }
 };
 
+/// How the weights of a model are packed, and where.
+struct Packing {
+  Precision precision = Precision::kFp32;
+  std::shared_ptr<WeightMemory> memory = nullptr;
+};
+
 /// What attention adds for the distance between two tokens (MPNet, T5): a learned value per head
 /// and bucket of distances.
 class RelativeBias {
@@ -66,7 +72,7 @@ class SelfAttention {
  public:
   /// All three [hidden, hidden]; packed as one product, the query scaled by 1/sqrt(head_dim).
   SelfAttention(const LinearWeights& query, const LinearWeights& key, const LinearWeights& value,
-                const LinearWeights& output, std::size_t num_heads, Precision precision);
+                const LinearWeights& output, std::size_t num_heads, const Packing& packing);
 
   /// state.projected = attention of state.hidden. Overwrites state.wide and state.context.
   /// bias: of the distances, or nullptr.
@@ -89,7 +95,7 @@ class FeedForward {
  public:
   /// inner: [intermediate, hidden]; outer: [hidden, intermediate].
   FeedForward(const LinearWeights& inner, const LinearWeights& outer, Activation activation,
-              Precision precision);
+              const Packing& packing);
 
   /// state.projected = feed-forward of state.hidden. Overwrites state.wide.
   void run(std::size_t rows, TransformerWorkspace::State& state) const;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 namespace nearlite {
 namespace {
@@ -17,16 +18,23 @@ constexpr float kWordColumnLength = 46'000.0F;
 constexpr std::size_t kAlignment = 64;  // a cache line, and the widest register
 
 struct Freed {
-  void operator()(std::uint32_t* memory) const { std::free(memory); }
+  bool from_heap = true;
+  void operator()(std::uint32_t* memory) const {
+    if (from_heap) std::free(memory);
+  }
 };
+using Units = std::unique_ptr<std::uint32_t[], Freed>;
 
 /// Not set to zero: every page of it is written once anyway.
-std::unique_ptr<std::uint32_t[], Freed> room_for_units(std::size_t count) {
+Units room_for_units(std::size_t count, WeightMemory* memory) {
+  if (memory != nullptr) {
+    if (std::uint32_t* piece = memory->take(count)) return Units(piece, Freed{false});
+  }
   const std::size_t bytes =
       (count * sizeof(std::uint32_t) + kAlignment - 1) / kAlignment * kAlignment;
-  auto* memory = static_cast<std::uint32_t*>(std::aligned_alloc(kAlignment, bytes));
-  if (memory == nullptr) throw std::bad_alloc();
-  return std::unique_ptr<std::uint32_t[], Freed>(memory);
+  auto* piece = static_cast<std::uint32_t*>(std::aligned_alloc(kAlignment, bytes));
+  if (piece == nullptr) throw std::bad_alloc();
+  return Units(piece);
 }
 
 }  // namespace
@@ -34,8 +42,9 @@ std::unique_ptr<std::uint32_t[], Freed> room_for_units(std::size_t count) {
 /// The weights as the kernels read them (see PackedGemm).
 struct Linear::Packed {
   Packed(std::span<const WeightPart> parts, std::size_t given_in, Precision chosen,
-         Epilogue epilogue, const Kernels& given_kernels)
-      : kernels(given_kernels), precision(chosen), in(given_in) {
+         Epilogue epilogue, const Kernels& given_kernels,
+         std::shared_ptr<WeightMemory> given_memory)
+      : kernels(given_kernels), memory(std::move(given_memory)), precision(chosen), in(given_in) {
     for (const WeightPart& part : parts) gemm.out += part.weights.size() / in;
     panel_columns = kernels.panel_columns;
     const std::size_t columns = (gemm.out + panel_columns - 1) / panel_columns * panel_columns;
@@ -46,7 +55,7 @@ struct Linear::Packed {
     bias.assign(columns, 0.0F);
     column_scales.assign(columns, 0.0F);
     offsets.assign(columns, 0);
-    units = room_for_units(gemm.steps * columns);
+    units = room_for_units(gemm.steps * columns, memory.get());
     // One panel at a time: its rows as units one behind the other, then across.
     rows.assign(panel_columns * gemm.steps, 0);
     floats.resize(precision == Precision::kBf16 ? panel_columns * 2 * gemm.steps : 0);
@@ -132,12 +141,13 @@ struct Linear::Packed {
   }
 
   const Kernels& kernels;
+  std::shared_ptr<WeightMemory> memory;
   Precision precision;
   std::size_t in = 0;
   std::size_t group = 1;
   bool as_bytes = false;  // int8 weights are quads; else pairs, widened to int16
   std::size_t panel_columns = 0;
-  std::unique_ptr<std::uint32_t[], Freed> units;
+  Units units;
   std::vector<float> bias;
   std::vector<float> column_scales;
   std::vector<std::int32_t> offsets;
@@ -149,10 +159,10 @@ struct Linear::Packed {
 };
 
 Linear::Linear(std::span<const WeightPart> parts, std::size_t in, Precision precision,
-               Epilogue epilogue, const Kernels& kernels)
+               Epilogue epilogue, const Kernels& kernels, std::shared_ptr<WeightMemory> memory)
     : in_(in) {
-  packed_ =
-      std::make_unique<const Packed>(parts, in, chosen_precision(precision), epilogue, kernels);
+  packed_ = std::make_unique<const Packed>(parts, in, chosen_precision(precision), epilogue,
+                                           kernels, std::move(memory));
   out_ = packed_->gemm.out;
 }
 

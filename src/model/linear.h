@@ -8,6 +8,7 @@
 
 #include "kernels.h"
 #include "nearlite/model/precision.h"
+#include "weight_memory.h"
 
 namespace nearlite {
 
@@ -31,9 +32,11 @@ struct WeightPart {
 class Linear {
  public:
   /// The columns of all parts beside one another; at least one part. `kernels` decides the layout;
-  /// tests give others than the processor's best.
+  /// tests give others than the processor's best. `memory`: where the packed weights go; nullptr:
+  /// to the heap.
   Linear(std::span<const WeightPart> parts, std::size_t in, Precision precision,
-         Epilogue epilogue = Epilogue::kNone, const Kernels& kernels = nearlite::kernels());
+         Epilogue epilogue = Epilogue::kNone, const Kernels& kernels = nearlite::kernels(),
+         std::shared_ptr<WeightMemory> memory = nullptr);
   ~Linear();
   Linear(Linear&&) noexcept;
   Linear& operator=(Linear&&) noexcept;

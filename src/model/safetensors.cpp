@@ -170,4 +170,9 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) : path_(file
 
 void SafetensorsFile::release_pages() const noexcept { file_.advise(MADV_DONTNEED); }
 
+void SafetensorsFile::copy(const TensorView& tensor, std::size_t offset,
+                           std::span<std::byte> to) const {
+  file_.copy(static_cast<std::size_t>(tensor.bytes.data() - file_.bytes().data()) + offset, to);
+}
+
 }  // namespace nearlite

@@ -169,20 +169,41 @@ std::vector<float> Weights::read(const std::string& name,
 
 std::optional<std::span<const float>> Weights::view(const std::string& name,
                                                     const std::vector<std::size_t>& shape) const {
-  const auto values = view_unchecked(name, shape);
-  if (values) require_finite(*values, name, folder_);
-  return values;
-}
-
-std::optional<std::span<const float>> Weights::view_unchecked(
-    const std::string& name, const std::vector<std::size_t>& shape) const {
   const TensorView& tensor = checked(name, shape);
   if (tensor.type != TensorType::kF32 ||
       reinterpret_cast<std::uintptr_t>(tensor.bytes.data()) % alignof(float) != 0) {
     return std::nullopt;
   }
-  return std::span(reinterpret_cast<const float*>(tensor.bytes.data()),
-                   tensor.bytes.size() / sizeof(float));
+  const std::span values(reinterpret_cast<const float*>(tensor.bytes.data()),
+                         tensor.bytes.size() / sizeof(float));
+  require_finite(values, name, folder_);
+  return values;
+}
+
+TensorRows Weights::rows(const std::string& name, const std::vector<std::size_t>& shape) const {
+  TensorRows rows;
+  rows.tensor_ = &checked(name, shape);
+  for (const auto& file : files_) {
+    const auto found = file->tensors().find(name);
+    if (found != file->tensors().end()) rows.file_ = file.get();
+  }
+  return rows;
+}
+
+void TensorRows::read(std::size_t row, std::span<float> to) const {
+  if (tensor_->type == TensorType::kF32) {
+    file_->copy(*tensor_, row * to.size_bytes(), std::as_writable_bytes(to));
+    return;
+  }
+  // The halves go to the end of the floats that they become: each is read before it is written
+  // over.
+  const std::span halves = std::as_writable_bytes(to).subspan(to.size_bytes() / 2);
+  file_->copy(*tensor_, row * halves.size(), halves);
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, halves.data() + 2 * i, sizeof bits);
+    to[i] = tensor_->type == TensorType::kF16 ? float_of_half(bits) : float_of_bfloat(bits);
+  }
 }
 
 void Weights::release_pages() const noexcept {

@@ -54,6 +54,32 @@ TEST_F(SafetensorsTest, ReadsHalfAndBrainFloats) {
   EXPECT_FALSE(weights.view("h", {4}));
 }
 
+TEST_F(SafetensorsTest, ReadsSingleRowsOfEveryType) {
+  const std::uint16_t bits[] = {0x3c00, 0xc000, 0x0001, 0x7bff, 0x3f80, 0xc049, 0x4000, 0x0000};
+  const Weights weights = weights_of(
+      R"({"f":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"h":{"dtype":"F16","shape":[2,2],"data_offsets":[16,24]},"b":{"dtype":"BF16","shape":[2,2],"data_offsets":[24,32]}})",
+      four_floats() + std::string(reinterpret_cast<const char*>(bits), sizeof bits));
+  for (const char* name : {"f", "h", "b"}) {
+    const std::vector<float> whole = weights.read(name, {2, 2});
+    const TensorRows rows = weights.rows(name, {2, 2});
+    std::vector<float> row(2);
+    for (const std::size_t i : {1, 0}) {
+      rows.read(i, row);
+      EXPECT_EQ(row, std::vector<float>({whole[2 * i], whole[2 * i + 1]})) << name;
+    }
+  }
+  EXPECT_THROW(weights.rows("f", {2, 3}), CorruptData);
+}
+
+TEST_F(SafetensorsTest, RefusesARowOfAFileThatWasCut) {
+  const Weights weights =
+      weights_of(R"({"f":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}})", four_floats());
+  const TensorRows rows = weights.rows("f", {2, 2});
+  std::filesystem::resize_file(folder_.path() / "model.safetensors", 40);
+  std::vector<float> row(2);
+  EXPECT_THROW(rows.read(1, row), CorruptData);
+}
+
 TEST_F(SafetensorsTest, LeavesOutTensorsOfOtherTypes) {
   const Weights weights = weights_of(
       R"({"ids":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"x":{"dtype":"F32","shape":[],"data_offsets":[8,12]}})",

@@ -42,6 +42,9 @@ class MappedFile {
   bool is_unchanged() const noexcept;
   /// Tells the kernel how pages will be used (an madvise value).
   void advise(int advice) const noexcept;
+  /// Copies bytes from the file, so that none of its pages are mapped for it. Throws CorruptData if
+  /// the file ends before them, Unavailable if it cannot be read.
+  void copy(std::size_t offset, std::span<std::byte> to) const;
 
  private:
   const std::byte* data_ = nullptr;

@@ -38,12 +38,29 @@ class SafetensorsFile {
   const std::filesystem::path& path() const noexcept { return path_; }
   /// Lets the kernel take the pages back; they are read again when needed.
   void release_pages() const noexcept;
+  /// Copies a part of a tensor of this file, without mapping its pages. Throws CorruptData if the
+  /// file was cut since, Unavailable if it cannot be read.
+  void copy(const TensorView& tensor, std::size_t offset, std::span<std::byte> to) const;
 
  private:
   std::filesystem::path path_;
   MappedFile file_;
   std::map<std::string, TensorView> tensors_;
   std::set<std::string> names_;
+};
+
+/// The rows of a table of which few are read: each is copied from the file when it is wanted, so
+/// that nothing of the table stays in memory. Valid while its Weights live; const use is safe from
+/// several threads.
+class TensorRows {
+ public:
+  /// Throws CorruptData if the file was cut since it was opened. Values are not looked at.
+  void read(std::size_t row, std::span<float> to) const;
+
+ private:
+  friend class Weights;
+  const SafetensorsFile* file_ = nullptr;
+  const TensorView* tensor_ = nullptr;
 };
 
 /// All tensors of a model: one model.safetensors, or the shards that model.safetensors.index.json
@@ -68,12 +85,11 @@ class Weights {
   /// object lives.
   std::optional<std::span<const float>> view(const std::string& name,
                                              const std::vector<std::size_t>& shape) const;
-  /// The same without a look at the values: for a table of which few rows are read, by a caller
-  /// that checks those.
-  std::optional<std::span<const float>> view_unchecked(const std::string& name,
-                                                       const std::vector<std::size_t>& shape) const;
+  /// A table [rows, columns] to read single rows of.
+  TensorRows rows(const std::string& name, const std::vector<std::size_t>& shape) const;
   /// The shape of a tensor. Throws CorruptData if it is missing.
   const std::vector<std::size_t>& shape(const std::string& name) const;
+  /// Lets the kernel take the pages of all files back; they are read again when needed.
   void release_pages() const noexcept;
 
  private:
