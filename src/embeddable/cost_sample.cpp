@@ -12,7 +12,8 @@ namespace {
 constexpr std::size_t kSampledPassages = 128;
 constexpr std::size_t kFewPassages = 8;
 constexpr std::size_t kTextsForLanguage = 200;
-// What a record costs beside the encoder, roughly: of the order of backfills of package descriptions.
+// What a record costs beside the encoder, roughly: of the order of backfills of package
+// descriptions.
 constexpr double kStoreMsPerPassage = 0.05;
 // Rows, keys, hashes, times and their indexes, per record and per passage; SQLite's pages of 4096
 // bytes hold two vectors of 384 floats, and are a quarter empty.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <random>
@@ -78,7 +79,9 @@ TEST_P(RandomHistory, KeepsWhatAPlainMapKeeps) {
   std::map<std::int64_t, std::string> embedded;
   auto one = std::make_unique<NoteDB>(db_.handle(), options());
   NoteDB two(db_.handle(), options());
-  for (int step = 0; step < 150; ++step) {
+  const char* wanted = std::getenv("NEARLITE_TEST_STEPS");
+  const int steps = wanted == nullptr ? 150 : std::atoi(wanted);
+  for (int step = 0; step < steps; ++step) {
     if (random() % 10 == 0) one = std::make_unique<NoteDB>(db_.handle(), options());
     NoteDB& notes = random() % 2 == 0 ? *one : two;
     const std::int64_t id = 1 + static_cast<std::int64_t>(random() % 30);

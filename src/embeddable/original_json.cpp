@@ -144,8 +144,9 @@ class Reader {
         if (const std::string id = text_in(value); !id.empty()) slots_[id] = position;
         ++position;
       } else if (value.is_string()) {  // slot to id
-        if (const auto slot = whole_number(Json(name))) slots_[value.get<std::string>()] = *slot;
-      } else if (const auto slot = whole_number(value)) {  // id to slot
+        if (const auto slot = whole_number(Json(name)); slot && *slot >= 0)
+          slots_[value.get<std::string>()] = *slot;
+      } else if (const auto slot = whole_number(value); slot && *slot >= 0) {  // id to slot
         slots_[name] = *slot;
       }
     }

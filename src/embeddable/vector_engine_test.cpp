@@ -22,6 +22,13 @@
 namespace nearlite {
 namespace {
 
+/// How often a test does what it does: `usual`, or what the environment asks for (./dev test
+/// --long).
+std::size_t times(const char* name, std::size_t usual) {
+  const char* wanted = std::getenv(name);
+  return wanted == nullptr ? usual : std::stoul(wanted);
+}
+
 using testing::ElementsAreArray;
 using testing::SizeIs;
 
@@ -290,9 +297,8 @@ TEST_F(EngineTest, ReadersSeeOneWholeGenerationWhileFilesAreSwapped) {
       }
     });
   }
-  const char* swaps = std::getenv("NEARLITE_TEST_SWAPS");
-  for (int i = 0; i < (swaps != nullptr ? std::atoi(swaps) : 25); ++i)
-    writer.publish(PublishRule::kAlways);
+  const std::size_t swaps = times("NEARLITE_TEST_SWAPS", 25);
+  for (std::size_t i = 0; i < swaps; ++i) writer.publish(PublishRule::kAlways);
   done = true;
   readers.clear();
   EXPECT_EQ(wrong, 0U);
@@ -302,7 +308,7 @@ TEST_F(EngineTest, ReadersSeeOneWholeGenerationWhileFilesAreSwapped) {
 TEST_F(EngineTest, ManyWritersAndReadersLoseNothing) {
   constexpr std::size_t kWriters = 8;
   constexpr std::size_t kReaders = 32;
-  constexpr std::size_t kRounds = 5;
+  const std::size_t num_rounds = times("NEARLITE_TEST_ROUNDS", 5);
   {
     VectorEngine first(settings());
     add(first, 1);
@@ -317,7 +323,7 @@ TEST_F(EngineTest, ManyWritersAndReadersLoseNothing) {
       const std::vector<float> query(kDim, 1.0F);
       do {
         try {
-          const std::size_t now = reader.search(query, {.k = 10'000}).neighbors.size();
+          const std::size_t now = reader.search(query, {.k = 100'000}).neighbors.size();
           failed += now < last ? 1 : 0;  // what was seen once is never gone again
           last = now;
         } catch (const Error&) {
@@ -330,16 +336,16 @@ TEST_F(EngineTest, ManyWritersAndReadersLoseNothing) {
   for (std::size_t i = 0; i < kWriters; ++i) {
     writers.emplace_back([&, i] {
       VectorEngine writer(settings());
-      for (std::size_t round = 0; round < kRounds; ++round) {
+      for (std::size_t round = 0; round < num_rounds; ++round) {
         try {
           writer.write([&](Sidecar& sidecar) {
             const auto model = std::stoll(sidecar.fact("s", "model").value_or("0"));
             const std::vector<float> vector(kDim, static_cast<float>(i + 1));
-            const std::string key = std::to_string(1000 * (i + 1) + round);
+            const std::string key = std::to_string(100'000 * (i + 1) + round);
             const std::vector<PassageWrite> passages{{.vector = vector}};
             sidecar.put_record({.key = {"s", "", key}, .model = model, .passages = passages});
           });
-          if (round == 2) writer.publish(PublishRule::kWhenItPays);
+          if (round % 50 == 2) writer.publish(PublishRule::kWhenItPays);
         } catch (const Error&) {
           ++failed;
         }
@@ -351,8 +357,8 @@ TEST_F(EngineTest, ManyWritersAndReadersLoseNothing) {
   readers.clear();
   EXPECT_EQ(failed, 0U);
   VectorEngine late(settings());
-  EXPECT_EQ(late.search(std::vector<float>(kDim, 1.0F), {.k = 1000}).neighbors.size(),
-            1 + kWriters * kRounds);
+  EXPECT_EQ(late.search(std::vector<float>(kDim, 1.0F), {.k = 100'000}).neighbors.size(),
+            1 + kWriters * num_rounds);
   EXPECT_THAT(late.verify_derived(), SizeIs(0));
 }
 
@@ -388,7 +394,8 @@ TEST_F(EngineTest, ARandomHistoryOfAddsRemovesAndMergesIsAnsweredAsAPlainMap) {
   VectorEngine one(settings());
   VectorEngine two(settings());
   add(one, 600);
-  for (int step = 0; step < 120; ++step) {
+  const std::size_t steps = times("NEARLITE_TEST_STEPS", 120);
+  for (std::size_t step = 0; step < steps; ++step) {
     VectorEngine& engine = random_() % 2 == 0 ? one : two;
     switch (random_() % 5) {
       case 0:

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
 #include <vector>
 
+#include "nearlite/base/error.h"
 #include "nearlite/index/id_set.h"
 #include "nearlite/index/tombstones.h"
 #include "nearlite/index/vector_index.h"
@@ -58,7 +60,12 @@ class Collector {
 
   void count_scored(std::size_t rows) noexcept { num_scored_ += rows; }
 
+  /// Throws CorruptData if what was scored cannot be a stored vector: writers refuse values that
+  /// are not finite, so a file holds one only if it was made to, with checksums that fit.
   SearchResult finish() {
+    if (saw_no_number_)
+      throw CorruptData("an index file holds a vector or length that is not finite",
+                        "the file is derived: delete it and it is rebuilt from the sidecar");
     std::sort_heap(heap_.begin(), heap_.end(), is_nearer);
     SearchResult result;
     result.neighbors = std::move(heap_);
@@ -75,6 +82,10 @@ class Collector {
     return heap_.size() < k_ || is_nearer(neighbor, heap_.front());
   }
   void enter(const Neighbor& neighbor) {
+    if (!std::isfinite(neighbor.similarity)) {
+      saw_no_number_ = true;  // it would spoil the order of the others
+      return;
+    }
     if (heap_.size() == k_) {
       std::pop_heap(heap_.begin(), heap_.end(), is_nearer);
       heap_.back() = neighbor;
@@ -92,6 +103,7 @@ class Collector {
   std::vector<Neighbor> heap_;  // front: the worst
   float floor_ = -std::numeric_limits<float>::infinity();
   std::size_t num_scored_ = 0;
+  bool saw_no_number_ = false;
 };
 
 /// Checks a query (size, finite, not all zeros, k) and scales it to length 1.

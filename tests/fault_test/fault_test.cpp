@@ -1,8 +1,10 @@
 // Faults of the system around the store, each at every place it can happen:
-//   nearlite_fault_test calls|power|full [--runs N] [--seed S]
+//   nearlite_fault_test calls|power|full|flips|damage|company [--runs N] [--seed S]
 // calls: a kill or an error at a call into the system (needs strace). power: a power cut that
-// loses or tears what was not synced. full: a full disk. Without --runs: at all places there are
-// (power: 10,000 states). What is disturbed are the six tasks of scenario.cpp.
+// loses or tears what was not synced. full: a full disk. What they disturb are the six tasks of
+// scenario.cpp. flips, damage: a bit flips in a file of a store, or it is cut, overwritten or
+// replaced. company: two backfills and a user's own program at once. Without --runs: at all places
+// there are (power: 10,000 states; flips: 10,000 bits of each kind of file).
 #include <unistd.h>
 
 #include <cstdio>
@@ -28,6 +30,9 @@ int test(const std::string& kind, Settings settings) {
   if (kind == "calls") verdict = test_calls(settings, start);
   if (kind == "power") verdict = test_power(settings, start);
   if (kind == "full") verdict = test_full(settings, start);
+  if (kind == "flips") verdict = test_damage(settings, start, true);
+  if (kind == "damage") verdict = test_damage(settings, start, false);
+  if (kind == "company") verdict = test_company(settings, start);
   std::printf("%s: %zu runs, %zu failures (seed %llu)\n", kind.c_str(), verdict.runs,
               verdict.failures, static_cast<unsigned long long>(settings.seed));
   return verdict.failures == 0 && verdict.runs > 0 ? 0 : 1;

@@ -72,5 +72,9 @@ Verdict test_calls(const Settings& settings, const Template& start);
 Verdict test_power(const Settings& settings, const Template& start);
 /// A disk that is full after any number of bytes.
 Verdict test_full(const Settings& settings, const Template& start);
+/// Bit flips, or damage of all kinds, in every file of a store that is up to date.
+Verdict test_damage(const Settings& settings, const Template& start, bool only_bits);
+/// Two backfills and a user's own program at once.
+Verdict test_company(const Settings& settings, const Template& start);
 
 }  // namespace nearlite::fault_test

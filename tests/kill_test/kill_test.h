@@ -62,6 +62,9 @@ class Checker {
   /// Finds out now what check_after_run() compares answers with; else it does when it needs them.
   void ask_undisturbed();
 
+  /// Of a question and a text, computed from nothing but them.
+  static float similarity(std::string_view question, std::string_view text);
+
   const std::map<std::int64_t, std::string>& live() const { return live_; }
   std::size_t num_failures() const { return failures_; }
 
