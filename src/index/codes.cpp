@@ -75,6 +75,17 @@ struct CodedQuery {
   std::vector<std::int32_t> plane2;
   float scale1 = 0;
   float scale2 = 0;
+  CodeBounds bounds() const {
+    return {.scale1 = scale1,
+            .scale2 = scale2,
+            .offset1 = kCodeOffset * sum1,
+            .offset2 = kCodeOffset * sum2,
+            .offset = offset,
+            .error_norm = error_norm,
+            .norm = norm,
+            .slack = slack};
+  }
+
   std::int32_t sum1 = 0;
   std::int32_t sum2 = 0;
   float error_norm = 0;  // |u - u^|
@@ -181,6 +192,7 @@ struct CodeScan::State {
         ids(names),
         collector(into),
         groups(code_groups(unit_query.size())),
+        bounds(query.bounds()),
         lower(into.k(), into.floor()) {}
 
   const CodeTable& table;
@@ -189,6 +201,9 @@ struct CodeScan::State {
   std::span<const VectorId> ids;
   const Collector& collector;
   std::size_t groups;
+  CodeBounds bounds;
+  std::vector<std::int32_t>
+      planes;  // [groups, 8]: of this query and three that are scanned with it
   LowerBounds lower;
   std::vector<CodeCandidate> candidates;
 };
@@ -201,28 +216,54 @@ CodeScan::CodeScan(CodeScan&&) noexcept = default;
 CodeScan::~CodeScan() = default;
 
 void CodeScan::scan(std::size_t first, std::size_t count) {
-  State& s = *state_;
+  const State& s = *state_;
   std::array<std::int32_t, kMostRows> products1;
   std::array<std::int32_t, kMostRows> products2;
-  std::array<float, kMostRows> upper;
-  std::array<float, kMostRows> error;
   code_products()(s.table.codes.data() + first * s.groups * kCodeGroup, code_blocks(count),
                   s.groups, s.query.plane1.data(), s.query.plane2.data(), products1.data(),
                   products2.data());
-  const CodedQuery& query = s.query;
-  const std::int32_t offset1 = kCodeOffset * query.sum1;
-  const std::int32_t offset2 = kCodeOffset * query.sum2;
-  const float* scales = s.table.scales.data() + first;
-  const float* code_norms = s.table.code_norms.data() + first;
-  const float* residual_norms = s.table.residual_norms.data() + first;
-  float best = -std::numeric_limits<float>::infinity();
-  for (std::size_t i = 0; i < count; ++i) {
-    const float product = query.scale1 * static_cast<float>(products1[i] - offset1) +
-                          query.scale2 * static_cast<float>(products2[i] - offset2);
-    error[i] = query.error_norm * code_norms[i] + query.norm * residual_norms[i] + query.slack;
-    upper[i] = query.offset + scales[i] * product + error[i];
-    best = std::max(best, upper[i]);
+  take(first, count, products1.data(), products2.data());
+}
+
+void CodeScan::scan_many(std::span<CodeScan> scans, std::size_t first, std::size_t count) {
+  const bool together = code_products_of_four() != nullptr;
+  while (together && scans.size() >= kManyQueries) {
+    scan_few(scans.first(kManyQueries), first, count);
+    scans = scans.subspan(kManyQueries);
   }
+  for (CodeScan& scan : scans) scan.scan(first, count);
+}
+
+void CodeScan::scan_few(std::span<CodeScan> scans, std::size_t first, std::size_t count) {
+  State& lead = *scans[0].state_;
+  if (lead.planes.empty()) {
+    lead.planes.resize(lead.groups * 2 * kManyQueries);
+    for (std::size_t i = 0; i < kManyQueries; ++i) {
+      for (std::size_t group = 0; group < lead.groups; ++group) {
+        std::int32_t* words = lead.planes.data() + group * 2 * kManyQueries + 2 * i;
+        words[0] = scans[i].state_->query.plane1[group];
+        words[1] = scans[i].state_->query.plane2[group];
+      }
+    }
+  }
+  std::array<std::int32_t, 2 * kManyQueries * kMostRows> products;
+  code_products_of_four()(lead.table.codes.data() + first * lead.groups * kCodeGroup,
+                          code_blocks(count), lead.groups, lead.planes.data(), products.data(),
+                          kMostRows);
+  for (std::size_t i = 0; i < kManyQueries; ++i) {
+    const std::int32_t* own = products.data() + 2 * i * kMostRows;
+    scans[i].take(first, count, own, own + kMostRows);
+  }
+}
+
+void CodeScan::take(std::size_t first, std::size_t count, const std::int32_t* products1,
+                    const std::int32_t* products2) {
+  State& s = *state_;
+  std::array<float, kMostRows> upper;
+  std::array<float, kMostRows> error;
+  const float best = bound_rows()(
+      products1, products2, s.table.scales.data() + first, s.table.code_norms.data() + first,
+      s.table.residual_norms.data() + first, count, s.bounds, upper.data(), error.data());
   if (best < s.lower.floor()) return;
   for (std::size_t i = 0; i < count; ++i) {
     if (upper[i] < s.lower.floor()) continue;
@@ -268,6 +309,33 @@ CodeProducts code_products() noexcept {
                                          ? code_products_vnni
                                      : cpu_features().avx2 ? code_products_avx2
                                                            : code_products_scalar;
+  return chosen;
+}
+
+CodeProductsOfFour code_products_of_four() noexcept {
+  return code_products() == code_products_vnni ? code_products_of_four_vnni : nullptr;
+}
+
+float bound_rows_scalar(const std::int32_t* products1, const std::int32_t* products2,
+                        const float* scales, const float* code_norms, const float* residual_norms,
+                        std::size_t count, const CodeBounds& bounds, float* upper,
+                        float* error) noexcept {
+  float best = -std::numeric_limits<float>::infinity();
+  for (std::size_t i = 0; i < count; ++i) {
+    const float product = bounds.scale1 * static_cast<float>(products1[i] - bounds.offset1) +
+                          bounds.scale2 * static_cast<float>(products2[i] - bounds.offset2);
+    error[i] = bounds.error_norm * code_norms[i] + bounds.norm * residual_norms[i] + bounds.slack;
+    upper[i] = bounds.offset + scales[i] * product + error[i];
+    best = std::max(best, upper[i]);
+  }
+  return best;
+}
+
+BoundRows bound_rows() noexcept {
+  static const BoundRows chosen = cpu_features().avx512 && cpu_features().avx512_vnni
+                                      ? bound_rows_avx512
+                                  : cpu_features().avx2 ? bound_rows_avx2
+                                                        : bound_rows_scalar;
   return chosen;
 }
 

@@ -42,4 +42,41 @@ void code_products_avx2(const std::uint8_t* codes, std::size_t num_blocks, std::
   }
 }
 
+float bound_rows_avx2(const std::int32_t* products1, const std::int32_t* products2,
+                      const float* scales, const float* code_norms, const float* residual_norms,
+                      std::size_t count, const CodeBounds& bounds, float* upper,
+                      float* error) noexcept {
+  const auto integers = [](const std::int32_t* values) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
+  };
+  const __m256i offset1 = _mm256_set1_epi32(bounds.offset1);
+  const __m256i offset2 = _mm256_set1_epi32(bounds.offset2);
+  __m256 best = _mm256_set1_ps(-__builtin_inff());
+  std::size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m256 p1 = _mm256_cvtepi32_ps(_mm256_sub_epi32(integers(products1 + i), offset1));
+    const __m256 p2 = _mm256_cvtepi32_ps(_mm256_sub_epi32(integers(products2 + i), offset2));
+    const __m256 product = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(bounds.scale1), p1),
+                                         _mm256_mul_ps(_mm256_set1_ps(bounds.scale2), p2));
+    const __m256 errors = _mm256_add_ps(
+        _mm256_add_ps(
+            _mm256_mul_ps(_mm256_set1_ps(bounds.error_norm), _mm256_loadu_ps(code_norms + i)),
+            _mm256_mul_ps(_mm256_set1_ps(bounds.norm), _mm256_loadu_ps(residual_norms + i))),
+        _mm256_set1_ps(bounds.slack));
+    const __m256 uppers =
+        _mm256_add_ps(_mm256_add_ps(_mm256_set1_ps(bounds.offset),
+                                    _mm256_mul_ps(_mm256_loadu_ps(scales + i), product)),
+                      errors);
+    _mm256_storeu_ps(error + i, errors);
+    _mm256_storeu_ps(upper + i, uppers);
+    best = _mm256_max_ps(best, uppers);
+  }
+  float lanes[8];
+  _mm256_storeu_ps(lanes, best);
+  float greatest = bound_rows_scalar(products1 + i, products2 + i, scales + i, code_norms + i,
+                                     residual_norms + i, count - i, bounds, upper + i, error + i);
+  for (const float lane : lanes) greatest = lane > greatest ? lane : greatest;
+  return greatest;
+}
+
 }  // namespace nearlite

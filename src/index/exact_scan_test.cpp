@@ -80,6 +80,73 @@ TEST(CodeProducts, AreEqualOnEveryProcessor) {
   }
 }
 
+TEST(CodeProducts, OfFourQueriesAreThoseOfEachAlone) {
+  const CodeProductsOfFour of_four = code_products_of_four();
+  if (of_four == nullptr) GTEST_SKIP() << "this processor takes queries one by one";
+  std::mt19937 random(2);
+  for (const std::size_t blocks : {1U, 2U, 5U, 16U}) {
+    const std::size_t groups = 23;
+    std::vector<std::uint8_t> codes(blocks * groups * 64);
+    for (std::uint8_t& code : codes) code = static_cast<std::uint8_t>(1 + random() % 255);
+    std::vector<std::int32_t> planes(groups * 8);
+    for (std::int32_t& word : planes) word = static_cast<std::int32_t>(random() & 0x3f3f3f3f);
+    const std::size_t stride = 16 * 16;
+    std::vector<std::int32_t> together(8 * stride);
+    of_four(codes.data(), blocks, groups, planes.data(), together.data(), stride);
+    for (std::size_t query = 0; query < 4; ++query) {
+      std::vector<std::int32_t> plane1(groups);
+      std::vector<std::int32_t> plane2(groups);
+      for (std::size_t group = 0; group < groups; ++group) {
+        plane1[group] = planes[group * 8 + 2 * query];
+        plane2[group] = planes[group * 8 + 2 * query + 1];
+      }
+      std::vector<std::int32_t> alone(2 * blocks * 16);
+      code_products_scalar(codes.data(), blocks, groups, plane1.data(), plane2.data(), alone.data(),
+                           alone.data() + blocks * 16);
+      for (std::size_t i = 0; i < blocks * 16; ++i) {
+        EXPECT_EQ(together[2 * query * stride + i], alone[i]);
+        EXPECT_EQ(together[(2 * query + 1) * stride + i], alone[blocks * 16 + i]);
+      }
+    }
+  }
+}
+
+TEST(BoundRows, AreEqualOnEveryProcessor) {
+  std::mt19937 random(3);
+  const auto some = [&](double least, double most) {
+    return static_cast<float>(std::uniform_real_distribution<>(least, most)(random));
+  };
+  for (const std::size_t count : {1U, 7U, 8U, 16U, 37U, 256U}) {
+    std::vector<std::int32_t> products(2 * count);
+    for (std::int32_t& product : products)
+      product = static_cast<std::int32_t>(random() % 4'000'000);
+    std::vector<float> arrays(3 * count);
+    for (float& value : arrays) value = some(0, 1);
+    const CodeBounds bounds{.scale1 = some(0, 1e-3),
+                            .scale2 = some(0, 1e-5),
+                            .offset1 = 1'900'000,
+                            .offset2 = 2'100'000,
+                            .offset = some(-1, 1),
+                            .error_norm = some(0, 1e-3),
+                            .norm = 1,
+                            .slack = 4e-6F};
+    const auto run = [&](BoundRows bound) {
+      std::vector<float> out(2 * count + 1);
+      out[2 * count] =
+          bound(products.data(), products.data() + count, arrays.data(), arrays.data() + count,
+                arrays.data() + 2 * count, count, bounds, out.data(), out.data() + count);
+      return out;
+    };
+    const auto expected = run(bound_rows_scalar);
+    if (cpu_features().avx2) {
+      EXPECT_EQ(run(bound_rows_avx2), expected) << count;
+    }
+    if (cpu_features().avx512 && cpu_features().avx512_vnni) {
+      EXPECT_EQ(run(bound_rows_avx512), expected) << count;
+    }
+  }
+}
+
 /// Four dimensions hold nearly all of the length: neighbors lie closer together than the codes can
 /// tell.
 Rows concentrated_rows(std::size_t count, std::size_t dim) {

@@ -195,7 +195,8 @@ TEST_F(SegmentDamage, AFileCutOrOverwrittenWhileOpenIsNoticed) {
   corruption_of([&] { segment->position_of(rows_.ids[3]); });
 }
 
-/// Cuts or overwrites a file in place while threads use it: each use is right or throws CorruptData.
+/// Cuts or overwrites a file in place while threads use it: each use is right or throws
+/// CorruptData.
 void damage_during(const std::filesystem::path& file, const std::string& good,
                    const std::function<void()>& use) {
   std::atomic<bool> stop{false};
@@ -227,8 +228,8 @@ TEST_F(SegmentDamage, AFileCutWhileThreadsReadItNeverEndsTheProcess) {
   for (int round = 0; round < 20; ++round) {
     write_bytes(file_, good_);
     // Long ago, as files are: times of files are counted in steps of some milliseconds.
-    std::filesystem::last_write_time(file_, std::filesystem::file_time_type::clock::now() -
-                                                std::chrono::hours(1));
+    std::filesystem::last_write_time(
+        file_, std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
     const auto segment = Segment::open(file_);
     damage_during(file_, good_,
                   [&] { EXPECT_EQ(segment->search(rows_.row(3), params).neighbors, expected); });

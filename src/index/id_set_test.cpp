@@ -57,16 +57,16 @@ class Filtered : public testing::TestWithParam<Backend> {
     SnapshotPart part{Segment::open(folder_ / "a.vecs")};
     if (GetParam() != Backend::kFlat) {
       const auto built = build_backend_file(GetParam(), old.view(), folder_ / "index");
-      part.index = open_backend_file(GetParam(), folder_ / "index", 32, old.ids,
-                                     built.calibration_json);
+      part.index =
+          open_backend_file(GetParam(), folder_ / "index", 32, old.ids, built.calibration_json);
     }
     auto delta = std::make_shared<DeltaIndex>(32);
     for (std::size_t i = 2200; i < rows_.size(); ++i) delta->add(rows_.ids[i], rows_.row(i));
     std::vector<VectorId> dead;
     for (std::size_t i = 0; i < rows_.size(); i += 7) dead.push_back(rows_.ids[i]);
     dead_ = Tombstones(dead);
-    snapshot_ = std::make_unique<IndexSnapshot>(
-        32, std::vector<SnapshotPart>{part}, DeltaView(std::move(delta)), dead_);
+    snapshot_ = std::make_unique<IndexSnapshot>(32, std::vector<SnapshotPart>{part},
+                                                DeltaView(std::move(delta)), dead_);
   }
 
   /// The plain answer.

@@ -123,12 +123,9 @@ void Segment::collect_by_codes(std::span<const std::span<const float>> unit_quer
     scans.emplace_back(layout_->codes, unit_queries[i], layout_->norms, layout_->ids,
                        collectors[i]);
   }
-  // Many queries share what was read from memory: a part that fits the nearest cache.
-  constexpr std::size_t kSharedRows = 4 * kCodeBlock;
-  const std::size_t step = scans.size() == 1 ? CodeScan::kMostRows : kSharedRows;
-  for (std::size_t at = 0; at < size(); at += step) {
-    for (CodeScan& scan : scans) scan.scan(at, std::min(step, size() - at));
-  }
+  // Many queries share what was read from memory.
+  for (std::size_t at = 0; at < size(); at += CodeScan::kMostRows)
+    CodeScan::scan_many(scans, at, std::min(CodeScan::kMostRows, size() - at));
   for (std::size_t i = 0; i < scans.size(); ++i) {
     for (const CodeCandidate& candidate : scans[i].finish()) {
       if (!collectors[i].wants(candidate.upper)) continue;
