@@ -33,19 +33,20 @@ struct PackedGemm {
   const void* panels = nullptr;           // float, bfloat16 pairs, int16 pairs or int8 quads
   const float* bias = nullptr;            // [num_panels * panel_columns]
   const float* column_scales = nullptr;   // integers: what one unit of a column is worth
-  const std::int32_t* offsets = nullptr;  // int8: 128 times the sum of each column, see gemm_bytes
+  const std::int32_t* offsets = nullptr;  // int8: the sum of each column, see gemm_bytes
   std::size_t steps = 0;                  // in / group, rounded up
   std::size_t out = 0;
   Epilogue epilogue = Epilogue::kNone;
 };
 
-/// Rows that quantize_words or quantize_bytes made: [rows, stride] integers and what one unit of
-/// each row is worth.
+/// Rounded rows: [rows, stride] integers, what one unit of each row is worth, and for bytes what
+/// zero became.
 template <typename Integer>
 struct QuantizedRows {
   Integer* values = nullptr;
   float* scales = nullptr;
   std::size_t stride = 0;  // integers per row, a multiple of the group; zeros behind the inputs
+  std::int32_t* zeros = nullptr;
 };
 
 /// The inner loops of a transformer for one instruction set. In all of them a row of the result is
@@ -66,9 +67,9 @@ struct Kernels {
   /// sums. The scales of rows and columns must keep every sum below 2^31.
   void (*gemm_words)(const PackedGemm& weights, std::size_t rows,
                      const QuantizedRows<std::int16_t>& source, float* target) noexcept = nullptr;
-  /// The same with int8 quads; source: a value plus 128, as the instruction wants one factor
-  /// without sign (weights.offsets takes that out again). Null where there is no such instruction:
-  /// the same integers then go through gemm_words.
+  /// The same with int8 quads; source: a value plus its row's zero, as the instruction wants one
+  /// factor without sign (weights.offsets takes that out again). Null where there is no such
+  /// instruction: the same integers then go through gemm_words.
   void (*gemm_bytes)(const PackedGemm& weights, std::size_t rows,
                      const QuantizedRows<std::uint8_t>& source, float* target) noexcept = nullptr;
   /// Rounds to the nearest bfloat16, ties to even, kept as float; zeros from `in` to `stride`.
@@ -79,9 +80,17 @@ struct Kernels {
   void (*quantize_words)(const float* source, std::size_t rows, std::size_t in, float largest,
                          float length,
                          const QuantizedRows<std::int16_t>& target) noexcept = nullptr;
-  /// Scales each row so that its largest magnitude is 127, rounds, and adds 128.
+  /// Scales each row so that its largest magnitude is 127, rounds, and adds 128 (the zero).
   void (*quantize_bytes)(const float* source, std::size_t rows, std::size_t in,
                          const QuantizedRows<std::uint8_t>& target) noexcept = nullptr;
+  /// Scales each row so that 254 steps lie between its least and its greatest value, zero included,
+  /// rounds, and adds the zero so that none is negative. Outliers are mostly of one sign: this
+  /// keeps up to a bit more than magnitudes would.
+  void (*quantize_range_bytes)(const float* source, std::size_t rows, std::size_t in,
+                               const QuantizedRows<std::uint8_t>& target) noexcept = nullptr;
+  /// The same integers with their sign, without the zero.
+  void (*quantize_range_words)(const float* source, std::size_t rows, std::size_t in,
+                               const QuantizedRows<std::int16_t>& target) noexcept = nullptr;
   /// x * Phi(x) with the exact error function, to 5e-8 absolute.
   void (*gelu_erf)(float* values, std::size_t count) noexcept = nullptr;
   /// The same to 6e-5, for what is rounded to integers next.

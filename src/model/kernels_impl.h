@@ -23,6 +23,8 @@ constexpr Kernels make_kernels(const char* name) {
           .round_to_bfloat16 = round_to_bfloat16,
           .quantize_words = quantize_words,
           .quantize_bytes = quantize_bytes,
+          .quantize_range_bytes = quantize_range_bytes,
+          .quantize_range_words = quantize_range_words,
           .gelu_erf = gelu_erf,
           .gelu_erf_short = gelu_erf_short,
           .gelu_tanh = gelu_tanh,

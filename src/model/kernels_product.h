@@ -70,7 +70,8 @@ struct FloatProduct {
       for (std::size_t v = 0; v < kGemmVectors; ++v) sums[r][v] += factor * columns[v];
     }
   }
-  NEARLITE_INLINE static Sum initial(const PackedGemm& weights, std::size_t column) {
+  NEARLITE_INLINE static Sum initial(const PackedGemm& weights, const Source&, std::size_t,
+                                     std::size_t column) {
     return load(weights.bias + column);
   }
   NEARLITE_INLINE static Vec value(Sum sum, const Source&, const PackedGemm&, std::size_t,
@@ -113,7 +114,8 @@ struct BfloatProduct {
       }
     }
   }
-  NEARLITE_INLINE static Sum initial(const PackedGemm& weights, std::size_t column) {
+  NEARLITE_INLINE static Sum initial(const PackedGemm& weights, const Source&, std::size_t,
+                                     std::size_t column) {
     return load(weights.bias + column);
   }
   NEARLITE_INLINE static Vec value(Sum sum, const Source&, const PackedGemm&, std::size_t,
@@ -131,7 +133,8 @@ struct IntegerProduct {
   static constexpr std::size_t kStepBytes = kPanelColumns * sizeof(std::int32_t);
 
   NEARLITE_INLINE static Source row(const Source& source, const PackedGemm&, std::size_t row) {
-    return {source.values + row * source.stride, source.scales + row, source.stride};
+    return {source.values + row * source.stride, source.scales + row, source.stride,
+            source.zeros + row};
   }
   template <std::size_t Rows>
   NEARLITE_INLINE static void step(Sum (&sums)[Rows][kGemmVectors], const std::byte* panel,
@@ -154,11 +157,13 @@ struct IntegerProduct {
       }
     }
   }
-  NEARLITE_INLINE static Sum initial(const PackedGemm& weights, std::size_t column) {
+  NEARLITE_INLINE static Sum initial(const PackedGemm& weights, const Source& source,
+                                     std::size_t row, std::size_t column) {
     if constexpr (sizeof(Integer) == 1) {
-      return -load_integers(weights.offsets + column);
+      return load_integers(weights.offsets + column) * -source.zeros[row];
+    } else {
+      return Sum{};
     }
-    return Sum{};
   }
   NEARLITE_INLINE static Vec value(Sum sum, const Source& source, const PackedGemm& weights,
                                    std::size_t row, std::size_t column) {
@@ -196,7 +201,7 @@ void gemm_tile(const PackedGemm& weights, std::size_t first, const Steps& steps,
   for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
     for (std::size_t v = 0; v < kGemmVectors; ++v) {
-      sums[r][v] = steps.first ? Product::initial(weights, first + v * kLanes)
+      sums[r][v] = steps.first ? Product::initial(weights, source, r, first + v * kLanes)
                                : waiting<Sum>(target + r * weights.out + v * kLanes);
     }
   }

@@ -113,38 +113,85 @@ struct NarrowLanes<std::uint8_t> {
   using Type = std::uint8_t __attribute__((vector_size(kLanes)));
 };
 
+/// Multiplies a row, rounds it, adds `offset`, and fills it up with that.
 template <typename Integer>
-NEARLITE_INLINE void quantize_rows(const float* source, std::size_t rows, std::size_t in,
-                                   float largest, float length,
-                                   const QuantizedRows<Integer>& target) {
+NEARLITE_INLINE void round_row(const float* source, std::size_t in, float factor,
+                               std::int32_t offset, Integer* to, std::size_t stride) {
   using Narrow = typename NarrowLanes<Integer>::Type;
-  constexpr std::int32_t kOffset = sizeof(Integer) == 1 ? 128 : 0;
-  for (std::size_t row = 0; row < rows; ++row, source += in) {
-    Integer* to = target.values + row * target.stride;
-    const float factor = factor_of_row(source, in, largest, length);
-    target.scales[row] = factor > 0 ? 1.0F / factor : 0.0F;
-    std::size_t i = 0;
-    for (; i + kLanes <= in; i += kLanes) {
-      const VecInt wide = rounded_integers(load(source + i) * factor) + kOffset;
-      const Narrow narrow = __builtin_convertvector(wide, Narrow);
-      __builtin_memcpy(to + i, &narrow, sizeof narrow);
-    }
-    if (i < in) {
-      const VecInt wide = rounded_integers(load_part(source + i, in - i, 0.0F) * factor) + kOffset;
-      const Narrow narrow = __builtin_convertvector(wide, Narrow);
-      __builtin_memcpy(to + i, &narrow, (in - i) * sizeof(Integer));
-    }
-    for (i = in; i < target.stride; ++i) to[i] = static_cast<Integer>(kOffset);
+  std::size_t i = 0;
+  for (; i + kLanes <= in; i += kLanes) {
+    const VecInt wide = rounded_integers(load(source + i) * factor) + offset;
+    const Narrow narrow = __builtin_convertvector(wide, Narrow);
+    __builtin_memcpy(to + i, &narrow, sizeof narrow);
   }
+  if (i < in) {
+    const VecInt wide = rounded_integers(load_part(source + i, in - i, 0.0F) * factor) + offset;
+    const Narrow narrow = __builtin_convertvector(wide, Narrow);
+    __builtin_memcpy(to + i, &narrow, (in - i) * sizeof(Integer));
+  }
+  for (i = in; i < stride; ++i) to[i] = static_cast<Integer>(offset);
 }
 
 void quantize_words(const float* source, std::size_t rows, std::size_t in, float largest,
                     float length, const QuantizedRows<std::int16_t>& target) noexcept {
-  quantize_rows(source, rows, in, largest, length, target);
+  for (std::size_t row = 0; row < rows; ++row, source += in) {
+    const float factor = factor_of_row(source, in, largest, length);
+    target.scales[row] = factor > 0 ? 1.0F / factor : 0.0F;
+    round_row(source, in, factor, 0, target.values + row * target.stride, target.stride);
+  }
 }
+
 void quantize_bytes(const float* source, std::size_t rows, std::size_t in,
                     const QuantizedRows<std::uint8_t>& target) noexcept {
-  quantize_rows(source, rows, in, 127.0F, 0.0F, target);
+  for (std::size_t row = 0; row < rows; ++row, source += in) {
+    const float factor = factor_of_row(source, in, 127.0F, 0.0F);
+    target.scales[row] = factor > 0 ? 1.0F / factor : 0.0F;
+    target.zeros[row] = 128;
+    round_row(source, in, factor, 128, target.values + row * target.stride, target.stride);
+  }
+}
+
+/// Steps of a row from its least to its greatest value: 0 to 254, and one more as both ends are
+/// rounded.
+constexpr float kByteSteps = 254.0F;
+
+/// What a row is multiplied with so that it spans kByteSteps, and what its zero becomes then.
+struct ByteRange {
+  float factor;
+  std::int32_t zero;
+};
+
+NEARLITE_INLINE ByteRange range_of_row(const float* row, std::size_t in) {
+  const std::size_t whole = in / kLanes * kLanes;
+  const Vec rest = load_part(row + whole, in - whole, 0.0F);
+  const Vec high = largest_of(whole, [&](std::size_t i) { return load(row + i); });
+  const Vec low = largest_of(whole, [&](std::size_t i) { return -load(row + i); });
+  const float above = largest_lane(larger(high, rest));
+  const float below = largest_lane(larger(low, -rest));
+  if (!(above + below > 1e-30F)) return {0.0F, 0};
+  const float factor = kByteSteps / (above + below);
+  return {factor, static_cast<std::int32_t>(below * factor + 0.5F)};
+}
+
+template <typename Integer>
+NEARLITE_INLINE void quantize_range(const float* source, std::size_t rows, std::size_t in,
+                                    const QuantizedRows<Integer>& target) {
+  for (std::size_t row = 0; row < rows; ++row, source += in) {
+    const ByteRange range = range_of_row(source, in);
+    target.scales[row] = range.factor > 0 ? 1.0F / range.factor : 0.0F;
+    target.zeros[row] = range.zero;
+    round_row(source, in, range.factor, sizeof(Integer) == 1 ? range.zero : 0,
+              target.values + row * target.stride, target.stride);
+  }
+}
+
+void quantize_range_bytes(const float* source, std::size_t rows, std::size_t in,
+                          const QuantizedRows<std::uint8_t>& target) noexcept {
+  quantize_range(source, rows, in, target);
+}
+void quantize_range_words(const float* source, std::size_t rows, std::size_t in,
+                          const QuantizedRows<std::int16_t>& target) noexcept {
+  quantize_range(source, rows, in, target);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <xmmintrin.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -105,7 +106,10 @@ TEST_P(EveryInstructionSet, QuantizesRowsToTheirLimits) {
                              {words.data(), scales.data(), stride});
     std::vector<std::uint8_t> bytes(rows * stride, 77);
     std::vector<float> byte_scales(rows);
-    kernels().quantize_bytes(source.data(), rows, in, {bytes.data(), byte_scales.data(), stride});
+    std::vector<std::int32_t> zeros(rows);
+    kernels().quantize_bytes(source.data(), rows, in,
+                             {bytes.data(), byte_scales.data(), stride, zeros.data()});
+    EXPECT_EQ(zeros, std::vector<std::int32_t>(rows, 128));
     for (std::size_t r = 0; r < rows; ++r) {
       double squares = 0;
       int largest_byte = 0;
@@ -124,6 +128,37 @@ TEST_P(EveryInstructionSet, QuantizesRowsToTheirLimits) {
         EXPECT_EQ(words[r * stride + i], 0);
         EXPECT_EQ(bytes[r * stride + i], 128);
       }
+    }
+  }
+}
+
+TEST_P(EveryInstructionSet, QuantizesRowsByTheirRange) {
+  for (const std::size_t in : {1, 7, 16, 50, 384}) {
+    for (const float shift : {-40.0F, -3.0F, 0.0F, 3.0F, 40.0F}) {
+      std::vector<float> source = random_floats(2 * in, 5.0F);
+      for (float& value : source) value += shift;
+      std::fill_n(source.begin(), in, 0.0F);
+      const std::size_t stride = (in + 3) / 4 * 4;
+      std::vector<std::uint8_t> bytes(2 * stride, 77);
+      std::vector<std::int16_t> words(2 * stride, 77);
+      std::vector<float> scales(2);
+      std::vector<std::int32_t> zeros(2);
+      kernels().quantize_range_words(source.data(), 2, in,
+                                     {words.data(), scales.data(), stride, zeros.data()});
+      kernels().quantize_range_bytes(source.data(), 2, in,
+                                     {bytes.data(), scales.data(), stride, zeros.data()});
+      for (std::size_t r = 0; r < 2; ++r) {
+        for (std::size_t i = 0; i < in; ++i) {
+          const float value = source[r * in + i];
+          EXPECT_NEAR(static_cast<float>(words[r * stride + i]) * scales[r], value,
+                      0.501F * scales[r]);
+          EXPECT_EQ(bytes[r * stride + i] - zeros[r], words[r * stride + i]);
+        }
+        for (std::size_t i = in; i < stride; ++i) EXPECT_EQ(words[r * stride + i], 0);
+      }
+      const auto [least, greatest] =
+          std::minmax_element(source.begin() + static_cast<std::ptrdiff_t>(in), source.end());
+      EXPECT_NEAR(254.0F * scales[1], std::max(*greatest, 0.0F) - std::min(*least, 0.0F), 1e-3F);
     }
   }
 }

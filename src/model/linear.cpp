@@ -112,11 +112,12 @@ struct Linear::Packed {
     float unit = 0;
     if (as_bytes) {
       auto* bytes = reinterpret_cast<std::uint8_t*>(to);
-      kernels.quantize_bytes(values.data(), 1, in, {bytes, &unit, 4 * gemm.steps});
+      std::int32_t zero = 0;
+      kernels.quantize_bytes(values.data(), 1, in, {bytes, &unit, 4 * gemm.steps, &zero});
       std::int32_t sum = 0;
-      for (std::size_t i = 0; i < 4 * gemm.steps; ++i) sum += bytes[i] - 128;
+      for (std::size_t i = 0; i < 4 * gemm.steps; ++i) sum += bytes[i] - zero;
       for (std::size_t step = 0; step < gemm.steps; ++step) to[step] ^= 0x80808080U;  // without 128
-      offsets[column] = 128 * sum;
+      offsets[column] = sum;
     } else {
       const bool words = precision == Precision::kInt16;
       kernels.quantize_words(values.data(), 1, in, words ? kLargestWord : kLargestByte,
@@ -200,19 +201,22 @@ void Linear::run(LinearContext& context, std::size_t rows, const float* source,
       break;
   }
   float* scales = room_for(context.scales, rows);
+  std::int32_t* zeros = room_for(context.zeros, rows);
   if (packed_->as_bytes) {
     const std::size_t stride = 4 * gemm.steps;
     const QuantizedRows<std::uint8_t> quantized{room_for(context.bytes, rows * stride), scales,
-                                                stride};
-    kernels.quantize_bytes(source, rows, in_, quantized);
+                                                stride, zeros};
+    kernels.quantize_range_bytes(source, rows, in_, quantized);
     return kernels.gemm_bytes(gemm, rows, quantized, target);
   }
-  const bool words = packed_->precision == Precision::kInt16;
   const std::size_t stride = 2 * gemm.steps;
   const QuantizedRows<std::int16_t> quantized{room_for(context.words, rows * stride), scales,
-                                              stride};
-  kernels.quantize_words(source, rows, in_, words ? kLargestWord : kLargestByte,
-                         words ? packed_->row_length : 0.0F, quantized);
+                                              stride, zeros};
+  if (packed_->precision == Precision::kInt16) {
+    kernels.quantize_words(source, rows, in_, kLargestWord, packed_->row_length, quantized);
+  } else {
+    kernels.quantize_range_words(source, rows, in_, quantized);
+  }
   kernels.gemm_words(gemm, rows, quantized, target);
 }
 

@@ -18,6 +18,7 @@ struct LinearContext {
   std::vector<std::int16_t> words;
   std::vector<std::uint8_t> bytes;
   std::vector<float> scales;
+  std::vector<std::int32_t> zeros;
 };
 
 /// Some columns of a product: rows of a weight matrix as checkpoints store them.

@@ -236,7 +236,10 @@ TEST(IntegerProducts, AreTheSameForEveryInstructionSet) {
     std::mt19937 generator(seed);
     std::vector<float> values(count);
     for (float& value : values) value = static_cast<float>(generator() % 255) - 127.0F;
-    for (std::size_t i = 0; i < count; i += 130) values[i] = 127.0F;  // the scale is 1
+    for (std::size_t i = 0; i < count; i += 130) {  // the scale is 1
+      values[i] = 127.0F;
+      values[i + 1] = -127.0F;
+    }
     return values;
   };
   const auto weights = whole_numbers(in * out, 1);

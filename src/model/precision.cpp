@@ -18,7 +18,7 @@ struct Entry {
 constexpr std::array kEntries{
     Entry{Precision::kAuto, "auto", 0.9999}, Entry{Precision::kFp32, "fp32", 0.999999},
     Entry{Precision::kBf16, "bf16", 0.9999}, Entry{Precision::kInt16, "int16", 0.9999},
-    Entry{Precision::kInt8, "int8", 0.97}};
+    Entry{Precision::kInt8, "int8", 0.99}};
 
 }  // namespace
 
