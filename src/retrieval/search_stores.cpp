@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <new>
 #include <thread>
 
@@ -139,6 +140,30 @@ RetrievalResult search_stores(std::span<Store* const> stores, std::string_view q
   });
   RetrievalResult result = merge_replies(std::move(replies), options);
   result.question = question;
+  result.took_ms = stopwatch.elapsed_ms();
+  return result;
+}
+
+RetrievalResult search_by_vector(std::span<Store* const> stores, std::span<const float> vector,
+                                 const RetrievalOptions& options) {
+  const Stopwatch stopwatch;
+  if (options.k == 0) throw InvalidArgument("k is 0, at least 1 is needed");
+  double squares = 0;
+  for (const float value : vector) squares += double{value} * double{value};
+  if (!std::isfinite(squares) || squares == 0)
+    throw InvalidArgument("the vector is zero, or holds what is no finite number");
+  RetrievalOptions by_vector = widened(options);
+  by_vector.mode = SearchMode::kVector;
+  std::vector<StoreReply> replies(stores.size());
+  side_by_side(stores.size(), [&](std::size_t i) {
+    try {
+      replies[i] = ask_store(*stores[i], {}, vector, by_vector);
+    } catch (const std::exception&) {
+      replies[i].failure = failure_in_flight(stores[i]->name());
+    }
+  });
+  by_vector.k = options.k;
+  RetrievalResult result = merge_replies(std::move(replies), by_vector);
   result.took_ms = stopwatch.elapsed_ms();
   return result;
 }

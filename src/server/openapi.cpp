@@ -8,13 +8,22 @@ Json schema_of(const FieldDoc& field) {
   const std::string type = field.type;
   Json schema;
   if (type == "string|string[]") {
-    schema = {{"anyOf", Json::array({Json{{"type", "string"}},
-                                     Json{{"type", "array"}, {"items", {{"type", "string"}}}}})}};
-  } else if (type.ends_with("[]")) {
-    schema = {{"type", "array"}, {"items", {{"type", type.substr(0, type.size() - 2)}}}};
+    const Json text = {{"type", "string"}, {"minLength", 1}};
+    schema = {
+        {"anyOf", Json::array({text, Json{{"type", "array"}, {"items", text}, {"minItems", 1}}})}};
+  } else if (type == "string[]|object") {
+    schema = {{"anyOf", Json::array({Json{{"type", "array"}, {"items", {{"type", "string"}}}},
+                                     Json{{"type", "object"},
+                                          {"additionalProperties", {{"type", "number"}}}}})}};
   } else {
-    schema = {{"type", type}};
+    const bool list = type.ends_with("[]");
+    const Json kind = list ? "array" : type;
+    // null counts as not sent
+    schema["type"] = field.required ? kind : Json::array({kind, "null"});
+    if (list) schema["items"] = {{"type", type.substr(0, type.size() - 2)}};
   }
+  if (field.limits[0] != '\0') schema.update(Json::parse(field.limits), true);
+  if (schema.contains("enum") && !field.required) schema["enum"].push_back(nullptr);
   if (field.about[0] != '\0') schema["description"] = field.about;
   return schema;
 }
@@ -31,6 +40,13 @@ Json body_of(const Route& route) {
   return {{"required", true}, {"content", {{"application/json", {{"schema", schema}}}}}};
 }
 
+Json path_schema(const std::string& name) {
+  if (name == "name")
+    return {{"type", "string"}, {"pattern", "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"}};
+  // a byte 0 names nothing
+  return {{"type", "string"}, {"pattern", "^[^\\u0000]{1,1000}$"}};
+}
+
 /// "/v1/models/{id*}" -> "/v1/models/{id}", and the names of its parameters.
 std::string plain_pattern(const Route& route, Json& parameters) {
   std::string pattern;
@@ -39,25 +55,36 @@ std::string plain_pattern(const Route& route, Json& parameters) {
   }
   for (std::size_t open = pattern.find('{'); open != std::string::npos;
        open = pattern.find('{', open + 1)) {
-    parameters.push_back({{"name", pattern.substr(open + 1, pattern.find('}', open) - open - 1)},
-                          {"in", "path"},
-                          {"required", true},
-                          {"schema", {{"type", "string"}}}});
+    const std::string name = pattern.substr(open + 1, pattern.find('}', open) - open - 1);
+    parameters.push_back(
+        {{"name", name}, {"in", "path"}, {"required", true}, {"schema", path_schema(name)}});
+  }
+  for (const FieldDoc& field : route.parameters) {
+    Json schema = schema_of(field);
+    schema["type"] = field.type;  // there is no null in an address
+    parameters.push_back({{"name", field.name},
+                          {"in", "query"},
+                          {"required", field.required},
+                          {"schema", std::move(schema)}});
   }
   return pattern;
 }
 
 Json responses_of(const Route& route) {
+  const Json schema = route.answer[0] == '\0'
+                          ? Json::object()
+                          : Json{{"$ref", std::string("#/components/schemas/") + route.answer}};
+  const Json content = {{route.content_type, {{"schema", schema}}}};
   Json responses;
-  responses[std::to_string(route.success)] = {
-      {"description", route.summary},
-      {"content", {{route.content_type, {{"schema", Json::object()}}}}}};
-  const char* schema = route.form == ErrorForm::kTei ? "TeiError" : "Error";
+  responses[std::to_string(route.success)] = {{"description", route.summary}, {"content", content}};
+  if (route.quick && route.answer[0] != '\0')  // what is not ready says how far it is
+    responses["503"] = {{"description", "Not ready"}, {"content", content}};
+  const char* error = route.form == ErrorForm::kTei ? "TeiError" : "Error";
   responses["default"] = {
       {"description", "What went wrong"},
       {"content",
        {{"application/json",
-         {{"schema", {{"$ref", std::string("#/components/schemas/") + schema}}}}}}}};
+         {{"schema", {{"$ref", std::string("#/components/schemas/") + error}}}}}}}};
   return responses;
 }
 
@@ -104,6 +131,9 @@ std::string openapi_document(const std::string& version) {
                                 ? Json::array()
                                 : Json::array({Json{{"token", Json::array()}}, Json::object()});
   }
+  Json schemas = Json::parse(openapi_schemas());
+  schemas["Error"] = error_schema();
+  schemas["TeiError"] = tei_error_schema();
   const Json document = {
       {"openapi", "3.1.0"},
       {"info",
@@ -113,7 +143,7 @@ std::string openapi_document(const std::string& version) {
       {"paths", paths},
       {"components",
        {{"securitySchemes", {{"token", {{"type", "http"}, {"scheme", "bearer"}}}}},
-        {"schemas", {{"Error", error_schema()}, {"TeiError", tei_error_schema()}}}}}};
+        {"schemas", std::move(schemas)}}}};
   return json_text(document) + "\n";
 }
 

@@ -64,6 +64,7 @@ struct FieldDoc {
   const char* type;  // "string", "integer", "number", "boolean", "string[]", "object", "object[]"
   bool required = false;
   const char* about = "";
+  const char* limits = "";  // further keywords of its schema, as a JSON object
 };
 
 struct Route {
@@ -77,6 +78,8 @@ struct Route {
   int success = 200;
   const char* content_type = "application/json";
   bool quick = false;
+  const char* answer = "";             // its schema: a name in openapi_schemas(); "": anything
+  std::vector<FieldDoc> parameters{};  // behind the question mark of the address
 };
 
 /// Every route, first match wins. Made of the lists below.
@@ -88,6 +91,9 @@ std::vector<Route> job_routes();
 std::vector<Route> embedding_routes();
 std::vector<Route> status_routes();
 std::vector<Route> page_routes();
+
+/// The schemas of answers, by name, as a JSON object.
+const char* openapi_schemas();
 
 /// OpenAPI 3.1, made from the routes.
 std::string openapi_document(const std::string& version);

@@ -14,13 +14,15 @@ struct Call;
 /// A question as HTTP and MCP send it.
 struct SearchRequest {
   std::string question{};
+  std::vector<float> vector{};                       // instead of a question, where that is allowed
   std::optional<std::vector<std::string>> stores{};  // nothing: all that the caller may see
   RetrievalOptions options{};
   bool explain = false;
 };
 
+enum class SearchBy { kQuestion, kQuestionOrVector };
 /// Throws ApiError 400 that names the field.
-SearchRequest read_search_request(Fields& fields);
+SearchRequest read_search_request(Fields& fields, SearchBy by = SearchBy::kQuestion);
 /// Stores that fail are named in the result.
 RetrievalResult search_open_stores(const Call& call, const SearchRequest& request);
 /// The same; throws ApiError if no store could answer.

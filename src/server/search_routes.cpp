@@ -1,5 +1,6 @@
 // Questions: POST /v1/search.
 #include <algorithm>
+#include <cmath>
 
 #include "nearlite/base/error.h"
 #include "nearlite/service/retriever.h"
@@ -12,6 +13,7 @@ namespace {
 constexpr std::size_t kMostHits = 1000;
 constexpr std::size_t kMostStores = 256;
 constexpr std::size_t kMostFilters = 32;
+constexpr std::size_t kMostDimensions = 8192;
 
 Value value_of(const Fields& fields, const Json& json) {
   if (json.is_null()) return std::monostate{};
@@ -43,21 +45,42 @@ FieldFilter filter_of(const Fields& outer, const Json& json) {
   return filter;
 }
 
+std::vector<float> floats_of(const Fields& fields, const Json& json) {
+  std::vector<float> vector;
+  if (!json.is_array() || json.empty() || json.size() > kMostDimensions)
+    fields.refuse("vector", "is not a list of 1 to 8192 numbers");
+  double squares = 0;
+  for (const Json& value : json) {
+    if (!value.is_number() || std::abs(value.get<double>()) > 1e15)
+      fields.refuse("vector", "holds what is no number from -1e15 to 1e15");
+    vector.push_back(value.get<float>());
+    squares += double{vector.back()} * double{vector.back()};
+  }
+  if (squares == 0) fields.refuse("vector", "is zero");
+  return vector;
+}
+
 HttpResponse search(Call& call) {
   const Json body = call.body();
   Fields fields(body);
-  const SearchRequest request = read_search_request(fields);
+  const SearchRequest request = read_search_request(fields, SearchBy::kQuestionOrVector);
   fields.finish();
   return json_response(run_search(call, request));
 }
 
 }  // namespace
 
-SearchRequest read_search_request(Fields& fields) {
+SearchRequest read_search_request(Fields& fields, SearchBy by) {
   SearchRequest request;
-  request.question = fields.text("query", 64 << 10);
-  if (request.question.find_first_not_of(" \t\r\n\v\f") == std::string::npos)
-    fields.refuse("query", "is blank");
+  const Json* vector = by == SearchBy::kQuestionOrVector ? fields.any("vector") : nullptr;
+  if (vector != nullptr) {
+    if (fields.any("query") != nullptr) fields.refuse("vector", "and \"query\" exclude each other");
+    request.vector = floats_of(fields, *vector);
+  } else {
+    request.question = fields.text("query", 64 << 10);
+    if (request.question.find_first_not_of(" \t\r\n\v\f") == std::string::npos)
+      fields.refuse("query", "is blank");
+  }
   const auto k = fields.count("k", 1, kMostHits);
   const auto limit = fields.count("limit", 1, kMostHits);
   if (k && limit && *k != *limit) fields.refuse("limit", "and \"k\" disagree");
@@ -74,9 +97,12 @@ SearchRequest read_search_request(Fields& fields) {
     if (*mode != "hybrid" && *mode != "vector" && *mode != "keyword")
       fields.refuse("mode", "is not one of hybrid, vector, keyword");
     request.options.mode = search_mode_of(*mode);
+    if (!request.vector.empty() && request.options.mode == SearchMode::kKeyword)
+      fields.refuse("mode", "is keyword, and there are no words beside a vector");
   }
   request.options.recall = fields.number("recall", 0.01, 1).value_or(request.options.recall);
   request.options.min_confidence = fields.number("min_confidence", 0, 1).value_or(0);
+  request.options.distinct = fields.flag("distinct", false);
   request.explain = fields.flag("explain", false);
   return request;
 }
@@ -94,8 +120,11 @@ RetrievalResult search_open_stores(const Call& call, const SearchRequest& reques
   }
   const std::string* session = call.request.header("x-session-id");
   vector_service::Retriever retriever(stores, parts.clock, parts.log, parts.metrics);
-  RetrievalResult result = retriever.search(request.question, request.options,
-                                            session == nullptr ? call.request.id : *session);
+  const std::string& session_id = session == nullptr ? call.request.id : *session;
+  RetrievalResult result =
+      request.vector.empty()
+          ? retriever.search(request.question, request.options, session_id)
+          : retriever.search_by_vector(request.vector, request.options, session_id);
   result.failures.insert(result.failures.end(), failures.begin(), failures.end());
   for (const StoreFailure& failure : result.failures) {
     // A file that was replaced is opened anew by the next request.
@@ -125,7 +154,9 @@ RetrievalResult search_or_refuse(const Call& call, const SearchRequest& request)
         (first.type == "NotFound" && !request.options.filters.empty()))
       throw ApiError(400, "invalid_value",
                      show ? first.message : "a value of the request does not fit the store",
-                     request.options.filters.empty() ? "" : "filter");
+                     !request.vector.empty()           ? "vector"
+                     : request.options.filters.empty() ? ""
+                                                       : "filter");
     throw ApiError(first.type == "CorruptData" ? 500 : 503, "no_store_answered",
                    "no store could answer: " + first.store + ": " +
                        nearlite::json_of(first)["message"].get<std::string>());
@@ -134,26 +165,42 @@ RetrievalResult search_or_refuse(const Call& call, const SearchRequest& request)
 }
 
 Json run_search(const Call& call, const SearchRequest& request) {
-  return json_of(search_or_refuse(call, request), request.explain);
+  Json json = json_of(search_or_refuse(call, request), request.explain);
+  if (!request.vector.empty()) json.erase("query");
+  return json;
 }
 
 std::vector<Route> search_routes() {
-  return {{"POST",
-           "/v1/search",
-           Right::kRead,
-           ErrorForm::kOwn,
-           &search,
-           "Answer a question from the stores",
-           {{"query", "string", true, "the question"},
-            {"k", "integer", false, "hits, 1 to 1000 (default 10)"},
-            {"limit", "integer", false, "another name of k"},
-            {"stores", "string[]", false, "default: all"},
-            {"filter", "object[]", false,
-             "conditions {field, op, value} over exposed columns; op: = != < <= > >= in like"},
-            {"mode", "string", false, "hybrid (default), vector or keyword"},
-            {"recall", "number", false, "asked share of the true neighbors; 1: exact"},
-            {"min_confidence", "number", false, "leave out hits of calibrated stores below it"},
-            {"explain", "boolean", false, "how each hit was found"}}}};
+  return {
+      {"POST",
+       "/v1/search",
+       Right::kRead,
+       ErrorForm::kOwn,
+       &search,
+       "Answer a question from the stores",
+       {{"query", "string", false, "the question; this or \"vector\"",
+         R"({"pattern": "[^ \\t\\r\\n\\v\\f]", "maxLength": 65536})"},
+        {"vector", "number[]", false, "search by this vector instead: [dim] floats of the model",
+         R"({"minItems": 1, "maxItems": 8192})"},
+        {"k", "integer", false, "hits (default 10)", R"({"minimum": 1, "maximum": 1000})"},
+        {"limit", "integer", false, "another name of k", R"({"minimum": 1, "maximum": 1000})"},
+        {"stores", "string[]", false, "default: all", R"({"maxItems": 256})"},
+        {"filter", "object[]", false, "conditions over exposed columns, all of which have to hold",
+         R"({"maxItems": 32, "items": {"type": "object", "required": ["field", "op", "value"],
+               "additionalProperties": false, "properties": {"field": {"type": "string"},
+               "op": {"enum": ["=", "!=", "<", "<=", ">", ">=", "in", "like"]}, "value": {}}}})"},
+        {"mode", "string", false, "default: hybrid",
+         R"({"enum": ["hybrid", "vector", "keyword"]})"},
+        {"recall", "number", false, "asked share of the true neighbors; 1: exact",
+         R"({"minimum": 0.01, "maximum": 1})"},
+        {"min_confidence", "number", false, "leave out hits of calibrated stores below it",
+         R"({"minimum": 0, "maximum": 1})"},
+        {"distinct", "boolean", false, "fold rows that say nearly the same into the best one"},
+        {"explain", "boolean", false, "how each hit was found, and what its score is made of"}},
+       200,
+       "application/json",
+       false,
+       "SearchResult"}};
 }
 
 }  // namespace nearlite::server

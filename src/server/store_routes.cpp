@@ -96,18 +96,30 @@ HttpResponse show_record(Call& call) {
                         {"fields", json_of_fields(found->fields.fields())}});
 }
 
-HttpResponse show_similar(Call& call) {
-  std::size_t k = 10;
-  const std::string& query = call.request.query;
-  if (query.starts_with("k=") || query.starts_with("limit=")) {
-    const std::string digits = query.substr(query.find('=') + 1);
+/// How many hits ?k= or ?limit= asks for.
+std::size_t hits_wanted(std::string_view query) {
+  std::optional<std::size_t> wanted;
+  while (!query.empty()) {
+    const std::string_view part = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(part.size() + 1, query.size()));
+    const std::string name(part.substr(0, std::min(part.find('='), std::size_t{64})));
+    if (name != "k" && name != "limit")
+      throw ApiError(400, "unknown_field", "the only parameters here are k and limit", name);
+    const std::string_view digits = part.substr(std::min(name.size() + 1, part.size()));
+    std::size_t k = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), k);
     if (error != std::errc() || end != digits.data() + digits.size() || k < 1 || k > 1000)
-      throw ApiError(400, "invalid_value", "\"k\" is not a whole number from 1 to 1000", "k");
-  } else if (!query.empty()) {
-    throw ApiError(400, "unknown_field", "the only parameter here is k",
-                   query.substr(0, query.find('=')).substr(0, 64));
+      throw ApiError(400, "invalid_value", "\"" + name + "\" is not a whole number from 1 to 1000",
+                     name);
+    if (wanted && *wanted != k)
+      throw ApiError(400, "invalid_value", "\"" + name + "\" is there twice and says both", name);
+    wanted = k;
   }
+  return wanted.value_or(10);
+}
+
+HttpResponse show_similar(Call& call) {
+  const std::size_t k = hits_wanted(call.request.query);
   return json_response(similar_rows(call, call.store(), call.path.at("key"), k));
 }
 
@@ -175,14 +187,52 @@ std::optional<FoundRecord> find_record(const Store& store, const std::string& ke
 
 std::vector<Route> store_routes() {
   return {
-      {"GET", "/v1/stores", Right::kRead, ErrorForm::kOwn, &list_stores,
-       "The stores and how fresh their vectors are"},
-      {"GET", "/v1/stores/{name}", Right::kRead, ErrorForm::kOwn, &show_store,
-       "One store, its freshness and last runs"},
-      {"GET", "/v1/stores/{name}/records/{key}", Right::kRead, ErrorForm::kOwn, &show_record,
-       "The exposed columns of one record"},
-      {"GET", "/v1/stores/{name}/records/{key}/similar", Right::kRead, ErrorForm::kOwn,
-       &show_similar, "Records like this one (?k=10)"},
+      {"GET",
+       "/v1/stores",
+       Right::kRead,
+       ErrorForm::kOwn,
+       &list_stores,
+       "The stores and how fresh their vectors are",
+       {},
+       200,
+       "application/json",
+       false,
+       "Stores"},
+      {"GET",
+       "/v1/stores/{name}",
+       Right::kRead,
+       ErrorForm::kOwn,
+       &show_store,
+       "One store, its freshness and last runs",
+       {},
+       200,
+       "application/json",
+       false,
+       "Store"},
+      {"GET",
+       "/v1/stores/{name}/records/{key}",
+       Right::kRead,
+       ErrorForm::kOwn,
+       &show_record,
+       "The exposed columns of one record",
+       {},
+       200,
+       "application/json",
+       false,
+       "Record"},
+      {"GET",
+       "/v1/stores/{name}/records/{key}/similar",
+       Right::kRead,
+       ErrorForm::kOwn,
+       &show_similar,
+       "Records like this one",
+       {},
+       200,
+       "application/json",
+       false,
+       "SearchResult",
+       {{"k", "integer", false, "hits (default 10)", R"({"minimum": 1, "maximum": 1000})"},
+        {"limit", "integer", false, "another name of k", R"({"minimum": 1, "maximum": 1000})"}}},
   };
 }
 

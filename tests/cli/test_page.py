@@ -5,6 +5,7 @@ Needs Debian's chromium; NEARLITE_SCREENSHOTS, if set, is a folder that gets a p
 
 import os
 import pathlib
+import sqlite3
 import unittest
 
 from playwright.sync_api import expect, sync_playwright
@@ -12,6 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from service import ServiceTest
 
 WIDTHS = {390: 844, 1280: 800}
+AXE = (pathlib.Path(os.environ["NEARLITE_NODE_MODULES"]) / "axe-core/axe.min.js").read_text()
 
 
 class Page(ServiceTest):
@@ -41,7 +43,17 @@ class Page(ServiceTest):
         own = f"http://127.0.0.1:{server.port}/"
         self.assertEqual([url for url in self.requests if not url.startswith(own)], [])
 
+    def accessible(self, page):
+        """WCAG 2.2 A and AA, by axe; run through the debugger, since the page's policy lets no script in."""
+        page.evaluate(AXE)
+        rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+        found = page.evaluate("(options) => axe.run(document, options)", rules)
+        self.assertGreater(len(found["passes"]), 10)
+        self.assertEqual([(rule["id"], [node["html"][:120] + node["failureSummary"] for node in rule["nodes"]])
+                          for rule in found["violations"]], [])
+
     def fits(self, page):
+        self.accessible(page)
         self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), page.viewport_size["width"])
 
     def test_hits_come_while_typing_and_explain_themselves(self):
@@ -60,6 +72,8 @@ class Page(ServiceTest):
             expect(first.locator(".title")).to_be_focused()
             page.keyboard.press("Enter")
             expect(page.locator("#drawer-title")).to_have_text("Password reset")
+            expect(page.locator("#drawer-body .chart .bar")).to_have_count(2)
+            expect(page.locator("#drawer-body .chart")).to_contain_text("similarity")
             page.get_by_role("button", name="Rows like this one").click()
             expect(page.locator("#drawer-body ol li")).to_have_count(5)
             self.picture(page, "drawer")
@@ -86,6 +100,7 @@ class Page(ServiceTest):
         page.get_by_label("note", exact=True).uncheck()
         expect(page.locator("#no-hits")).to_contain_text("No store is chosen")
         self.picture(page, "filters")
+        self.accessible(page)
         self.calm(server)
 
     def test_a_refresh_is_watched(self):
@@ -132,6 +147,40 @@ class Page(ServiceTest):
         page.locator("#question").fill("password")
         expect(page.locator("#error")).to_contain_text("cannot be reached")
         self.picture(page, "error")
+        self.accessible(page)
+
+    def test_the_colors_are_a_choice_that_stays(self):
+        server = self.serve_notes()
+        page = self.open(server, path="/?q=soup")
+        expect(page.locator("#hits .hit").first).to_be_visible()
+        before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.get_by_role("button", name="Theme: switch between dark and light").click()
+        self.assertNotEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), before)
+        self.accessible(page)
+        page.reload()
+        expect(page.locator("#hits .hit").first).to_be_visible()
+        self.assertNotEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), before)
+        self.calm(server)
+
+    def test_a_refresh_is_stopped(self):
+        server = self.serve_notes()
+        db = sqlite3.connect(self.folder / "app.db")
+        with db:
+            db.executemany("INSERT INTO note(title, body) VALUES (?, ?)",
+                           ((f"Ship {i}", f"Ship {i} sails the sea with its crew. " * 25) for i in range(5000)))
+        db.close()
+        page = self.open(server)
+        page.get_by_role("button", name="Stores", exact=True).click()
+        expect(page.locator(".store")).to_contain_text("5,000 missing")
+        page.get_by_role("button", name="Refresh all").click()
+        expect(page.locator("#job-text")).to_contain_text("rows looked at", timeout=60_000)
+        self.picture(page, "running")
+        self.accessible(page)
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(page.locator("#job-text")).to_contain_text("cancelled", timeout=60_000)
+        expect(page.locator(".store")).to_contain_text("missing")
+        expect(page.locator(".store")).not_to_contain_text("· 0 missing")
+        self.calm(server)
 
     def test_policy(self):
         server = self.serve_notes()

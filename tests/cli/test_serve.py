@@ -54,6 +54,21 @@ class Search(ServiceTest):
         self.assertEqual(unknown.status, 404)
         self.assertIn('did you mean "note"', unknown.json["error"]["message"])
 
+    def test_answers_to_a_vector(self):
+        server = self.serve_notes()
+        vector = server.post("/v1/embeddings", {"model": MODEL, "input": "how do I change my password?"}).json["data"][0]["embedding"]
+        by_text = server.post("/v1/search", {"query": "how do I change my password?", "k": 3, "mode": "vector"}).json
+        by_vector = server.post("/v1/search", {"vector": vector, "k": 3}).json
+        self.assertNotIn("query", by_vector)
+        self.assertEqual([(hit["key"], hit["similarity"]) for hit in by_vector["hits"]],
+                         [(hit["key"], hit["similarity"]) for hit in by_text["hits"]])
+        for wrong in [[], [0] * 384, [1, 2, 3], ["1"] * 384, [1e39] * 384, [None] * 384, {}, "x", [1] * 9000]:
+            answer = server.post("/v1/search", {"vector": wrong})
+            self.assertEqual((answer.status, answer.json["error"]["param"]), (400, "vector"), answer.body)
+        self.assertEqual(server.post("/v1/search", {"vector": vector, "query": "soup"}).json["error"]["param"], "vector")
+        self.assertEqual(server.post("/v1/search", {"vector": vector, "mode": "keyword"}).json["error"]["param"], "mode")
+        self.assertEqual(server.post("/v1/search", b'{"vector":[NaN]}', Content_Type="application/json").status, 400)
+
     def test_refuses_what_is_not_json(self):
         server = self.serve_notes()
         for body in [b"", b"{", b'{"query":"a"} x', b'{"query":"a","query":"b"}', b'{"query":NaN}', b'{"query":"\xff"}',
@@ -138,7 +153,9 @@ class Search(ServiceTest):
         shown = ("rank", "key", "score", "similarity", "confidence", "reason")
         self.assertEqual([[hit[name] for name in shown] for hit in answer["hits"]], [[hit[name] for name in shown] for hit in command["hits"]])
         self.assertEqual(server.get("/v1/stores/note/records/99/similar").status, 404)
-        self.assertEqual(server.get("/v1/stores/note/records/3/similar?k=0").status, 400)
+        for wrong in ["k=0", "k=x", "k=1&k=2", "k=3&limit=4", "q=soup", "k"]:
+            self.assertEqual(server.get(f"/v1/stores/note/records/3/similar?{wrong}").status, 400, wrong)
+        self.assertEqual(len(server.get("/v1/stores/note/records/3/similar?limit=2&k=2").json["hits"]), 2)
 
     def test_context_keeps_to_its_budget_and_is_stable(self):
         server = self.serve_notes()

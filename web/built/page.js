@@ -237,10 +237,14 @@ function explain(hit     , question        )       {
   definition(about, "Reason", hit.reason);
   definition(about, "Confidence", hit.confidence === null ? "not calibrated: hits are ranked by score" : `${Math.round(hit.confidence * 100)} %`);
   if (hit.stale) definition(about, "State", "the row has changed since it was embedded");
-  const chart = make("div");
+  const chart = make("div", "chart");
+  const parts = hit.explain?.parts ?? [];
+  const most = Math.max(...parts.map((part) => part.contribution), 1e-9);
+  for (const part of parts) chart.append(bar(part.signal, part.contribution / most, part.contribution.toFixed(2)));
+  const sum = parts.map((part) => `${part.signal} ${part.value.toFixed(2)} × ${part.weight.toFixed(2)}`).join(" + ");
+  if (sum) chart.append(make("p", "quiet", `${sum} = ${hit.score.toFixed(2)}`));
   const signals = Object.entries(hit.signals).filter((entry) => typeof entry[1] === "number");
-  const most = Math.max(1, ...signals.map(([, value]) => Math.abs(value)));
-  for (const [name, value] of signals) chart.append(bar(name, Math.abs(value) / most, value.toFixed(2)));
+  if (!parts.length) for (const [name, value] of signals) chart.append(bar(name, value, value.toFixed(2)));
   const fields = make("dl");
   for (const [name, value] of Object.entries(hit.fields)) definition(fields, name, value === null ? "–" : String(value));
   const alike = make("button", "", "Rows like this one");
@@ -331,7 +335,7 @@ function storeCard(store       )              {
   segment(line, "missing", missing, rows);
   card.append(line);
   const rest = (store.blocked ?? 0) + (store.empty ?? 0) + (store.skipped ?? 0);
-  card.append(make("p", "quiet", `${fresh.toLocaleString("en")} of ${rows.toLocaleString("en")} rows fresh · ${stale} stale · ${missing} missing · ${rest} with nothing to embed · ${store.backend} · ${store.model?.split("/").pop()}`));
+  card.append(make("p", "quiet", `${fresh.toLocaleString("en")} of ${rows.toLocaleString("en")} rows fresh · ${stale.toLocaleString("en")} stale · ${missing.toLocaleString("en")} missing · ${rest.toLocaleString("en")} with nothing to embed · ${store.backend} · ${store.model?.split("/").pop()}`));
   if (store.runs?.length) card.append(runsTable(store.runs));
   else card.append(make("p", "quiet", "Never embedded by this service."));
   return card;

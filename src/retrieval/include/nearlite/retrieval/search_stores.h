@@ -104,6 +104,13 @@ struct RetrievalResult {
 RetrievalResult search_stores(std::span<Store* const> stores, std::string_view question,
                               const RetrievalOptions& options);
 
+/// The same for a caller that has encoded its question itself, with the stores' model: by vector
+/// alone, whatever options.mode says. A store whose vectors have another number of dimensions
+/// fails. Throws InvalidArgument if k is 0, or the vector is empty, zero or holds what is no finite
+/// number.
+RetrievalResult search_by_vector(std::span<Store* const> stores, std::span<const float> vector,
+                                 const RetrievalOptions& options);
+
 /// The rows nearest to one that is stored already, without it: by its stored vector, no model
 /// needed. Throws NotFound if the row has no vector, InvalidArgument if k is 0.
 RetrievalResult similar_rows(Store& store, const RecordKey& key, const RetrievalOptions& options);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,8 +26,16 @@ class Retriever {
   /// As search_stores(). `session_id` goes to the log only.
   RetrievalResult search(std::string_view question, const RetrievalOptions& options = {},
                          const std::string& session_id = {}) const;
+  /// As nearlite::search_by_vector().
+  RetrievalResult search_by_vector(std::span<const float> vector,
+                                   const RetrievalOptions& options = {},
+                                   const std::string& session_id = {}) const;
 
  private:
+  RetrievalResult counted(
+      const std::string& session_id,
+      const std::function<RetrievalResult(std::span<Store* const> stores)>& search) const;
+
   std::vector<std::shared_ptr<Store>> stores_;
   const Clock& clock_;
   LogSink& log_;
