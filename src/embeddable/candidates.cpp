@@ -19,6 +19,21 @@ using SlotFilter = std::function<bool(std::int64_t slot)>;
 /// More passages are asked for than records are wanted, since a record may have several.
 std::size_t passages_for(std::size_t records) { return records + records / 2 + 8; }
 
+/// Reads within one read transaction: without it every statement locks the file for itself.
+void read_at_once(VectorEngine& engine, const std::function<void(Sidecar&)>& body) {
+  engine.read([&](Sidecar& sidecar) {
+    Connection& connection = sidecar.connection();
+    connection.execute("BEGIN");
+    try {
+      body(sidecar);
+      connection.execute("COMMIT");
+    } catch (...) {
+      connection.rollback_quietly();
+      throw;
+    }
+  });
+}
+
 /// Candidates by record, in the order in which they were found.
 class Gathering {
  public:
@@ -45,7 +60,7 @@ SlotFilter slot_filter(VectorEngine& engine, const std::string& store,
                        const CandidateQuery& query) {
   std::vector<std::int64_t> excluded;
   std::vector<std::int64_t> allowed;  // counts if there is a filter or a requirement
-  engine.read([&](Sidecar& sidecar) {
+  read_at_once(engine, [&](Sidecar& sidecar) {
     excluded = sidecar.slots_of_records_with(query.excluded);
     allowed = sidecar.slots_of_records_with(query.required);
   });
@@ -83,7 +98,7 @@ bool add_nearest(VectorEngine& engine, const CandidateQuery& query, const SlotFi
     const SearchResult found = engine.search(query.vector, params);
     result.path = found.path;
     result.recall = found.recall;
-    engine.read([&](Sidecar& sidecar) {
+    read_at_once(engine, [&](Sidecar& sidecar) {
       for (; looked_at < found.neighbors.size(); ++looked_at) {
         const Neighbor& neighbor = found.neighbors[looked_at];
         const auto info = sidecar.find_slot(static_cast<std::int64_t>(neighbor.id));
@@ -106,7 +121,7 @@ bool add_matching(VectorEngine& engine, const std::string& store, const Candidat
   std::size_t records = 0;
   for (;;) {
     records = 0;
-    engine.read([&](Sidecar& sidecar) {
+    read_at_once(engine, [&](Sidecar& sidecar) {
       found = sidecar.search_keywords(store, query.words, limit, filter);
       for (const KeywordMatch& match : found.matches) {
         const auto info = sidecar.find_slot(match.slot);
@@ -134,7 +149,7 @@ void compare_the_others(VectorEngine& engine, const std::string& store,
                         std::span<const float> vector, std::vector<Candidate>& candidates) {
   std::vector<std::int64_t> slots;
   std::vector<std::size_t> owners;
-  engine.read([&](Sidecar& sidecar) {
+  read_at_once(engine, [&](Sidecar& sidecar) {
     for (std::size_t i = 0; i < candidates.size(); ++i) {
       if (candidates[i].similarity) continue;
       const SourceKey key{store, candidates[i].key.table, candidates[i].key.json};

@@ -104,6 +104,9 @@ Sidecar* VectorEngine::reader_locked() {
     if (!stamp || stamp->size_bytes == 0) return nullptr;
     reader_ =
         std::make_unique<Sidecar>(settings_.sidecar, SidecarOptions{.clock = settings_.clock});
+    // The pages that every search looks at stay in memory: 32 MiB at most, 2 by SQLite's own
+    // choice.
+    reader_->connection().execute("PRAGMA cache_size = -32768");
   }
   return reader_.get();
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 namespace nearlite {
@@ -38,10 +39,9 @@ int make_weights(const Fts5ExtensionApi* api, Fts5Context* fts, QueryWeights& we
     std::int64_t hits = 0;
     if (const int code = api->xQueryPhrase(fts, phrase, &hits, &count_row); code != SQLITE_OK)
       return code;
-    const auto n = static_cast<double>(hits);
-    const double idf = std::log(1 + (num_rows - n + 0.5) / (n + 0.5));
+    const double idf = bm25_idf(num_rows, static_cast<double>(hits));
     weights.idf.push_back(idf);
-    weights.greatest += idf * (kK1 + 1);
+    weights.greatest += bm25_greatest(idf);
   }
   weights.frequency.resize(weights.idf.size());
   return SQLITE_OK;
@@ -71,20 +71,46 @@ int score_row(const Fts5ExtensionApi* api, Fts5Context* fts, QueryWeights& weigh
       return code;
     weights.frequency[static_cast<std::size_t>(phrase)] += 1;
   }
-  const double length = kK1 * (1 - kB + kB * tokens / weights.average_tokens);
   score = 0;
-  for (std::size_t i = 0; i < weights.idf.size(); ++i) {
-    const double f = weights.frequency[i];
-    score += weights.idf[i] * (f * (kK1 + 1) / (f + length));
-  }
+  for (std::size_t i = 0; i < weights.idf.size(); ++i)
+    score += bm25_part(weights.idf[i], weights.frequency[i], tokens, weights.average_tokens);
+  return SQLITE_OK;
+}
+
+int count_times(const Fts5ExtensionApi* api, Fts5Context* fts, sqlite3_int64& packed) {
+  int instances = 0;
+  int tokens = 0;
+  if (const int code = api->xInstCount(fts, &instances); code != SQLITE_OK) return code;
+  if (const int code = api->xColumnSize(fts, -1, &tokens); code != SQLITE_OK) return code;
+  packed = sqlite3_int64{instances} << 32 | tokens;
   return SQLITE_OK;
 }
 
 }  // namespace
 
+double bm25_idf(double rows, double n) { return std::log(1 + (rows - n + 0.5) / (n + 0.5)); }
+
+double bm25_part(double idf, double times, double tokens, double average_tokens) {
+  const double length = kK1 * (1 - kB + kB * tokens / average_tokens);
+  return idf * (times * (kK1 + 1) / (times + length));
+}
+
+double bm25_greatest(double idf) { return idf * (kK1 + 1); }
+
 void keyword_rank(const Fts5ExtensionApi* api, Fts5Context* fts, sqlite3_context* result, int count,
-                  sqlite3_value** /*arguments*/) {
+                  sqlite3_value** arguments) {
   try {
+    const auto* what =
+        count > 0 ? reinterpret_cast<const char*>(sqlite3_value_text(arguments[0])) : nullptr;
+    if (what != nullptr && std::string_view(what) == "times") {
+      sqlite3_int64 packed = 0;
+      if (const int failed = count_times(api, fts, packed); failed != SQLITE_OK) {
+        sqlite3_result_error_code(result, failed);
+      } else {
+        sqlite3_result_int64(result, packed);
+      }
+      return;
+    }
     QueryWeights* weights = nullptr;
     double value = 0;
     int code = weights_of(api, fts, weights);

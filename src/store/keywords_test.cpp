@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "keyword_lists.h"
 #include "nearlite/base/error.h"
 #include "nearlite/store/keywords.h"
 #include "nearlite/store/sidecar.h"
@@ -151,6 +152,60 @@ TEST_F(Keywords, ThatAreDamagedAreFoundAndMadeAnew) {
 TEST_F(Keywords, RefuseAnExpressionThatIsNone) {
   put("1", "disk");
   EXPECT_THROW(found("\"disk"), StoreError);
+}
+
+TEST_F(Keywords, KeptListsOfWordsAgreeWithTheRankOfSqliteBitForBit) {
+  const std::vector<std::string> words = {"disk", "full", "printer", "soup", "tomato", "中文字"};
+  std::uint32_t random = 7;
+  const auto text_of_length = [&](std::size_t length) {
+    std::string text;
+    for (std::size_t i = 0; i < length; ++i) {
+      random = random * 1664525U + 1013904223U;
+      text += words[(random >> 16U) % words.size()] + " ";
+    }
+    return text;
+  };
+  const auto expect_the_same = [&](const std::string& expression) {
+    Statement rows = sidecar_.connection().prepare(
+        "SELECT rowid, nearlite_rank(keyword), nearlite_rank(keyword, 'greatest') FROM keyword "
+        "WHERE keyword MATCH ?1 ORDER BY 2 DESC, 1 LIMIT 10");
+    rows.bind(1, std::string_view(expression));
+    const KeywordSearch found = sidecar_.search_keywords("notes", expression, 10);
+    std::size_t count = 0;
+    for (; rows.step(); ++count) {
+      ASSERT_LT(count, found.matches.size()) << expression;
+      EXPECT_EQ(found.matches[count].slot, rows.int64(0)) << expression;
+      EXPECT_EQ(found.matches[count].score, rows.real(1)) << expression;
+      EXPECT_EQ(found.greatest, rows.real(2)) << expression;
+    }
+    EXPECT_EQ(count, found.matches.size()) << expression;
+  };
+  for (int round = 0; round < 3; ++round) {  // each write makes what was kept old
+    for (int i = 0; i < 20; ++i)
+      put(std::to_string(round * 20 + i), text_of_length(1 + (random >> 20U) % 12));
+    for (const char* expression :
+         {"\"disk\"", "\"disk\" OR \"soup\"", "\"soup\" OR \"nowhere\" OR \"soups\"",
+          "\"中文\" OR \"printer\"", "\"tomato soup\" OR \"full\"", "\"nowhere\"",
+          "\"say \"\"disk\"\"\" OR \"full\""}) {
+      expect_the_same(expression);
+      expect_the_same(expression);  // from what is kept
+    }
+  }
+}
+
+TEST_F(Keywords, KeptListsStayWithinTheirBound) {
+  for (int i = 0; i < 30; ++i) put(std::to_string(i), "disk soup word" + std::to_string(i));
+  KeywordLists lists(40);
+  Connection& db = sidecar_.connection();
+  EXPECT_THAT(lists.matches(db, "\"disk\" OR \"soup\"")->matches, SizeIs(30));
+  EXPECT_EQ(lists.num_postings(), 0U);  // each is more than half of all
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_THAT(lists.matches(db, "\"word" + std::to_string(i) + "\"")->matches, SizeIs(1));
+    EXPECT_LE(lists.num_postings(), 40U);
+  }
+  EXPECT_FALSE(lists.matches(db, "\"disk\" AND \"soup\"").has_value());
+  EXPECT_FALSE(lists.matches(db, "disk").has_value());
+  EXPECT_FALSE(lists.matches(db, "\"disk").has_value());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The words of passages: the FTS5 table `keyword`, whose rowid is the slot of the passage's vector.
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <string>
 
 #include "keyword_tokenizer.h"
@@ -83,20 +84,35 @@ KeywordSearch Sidecar::search_keywords(std::string_view store, std::string_view 
                                        const std::function<bool(std::int64_t slot)>& filter) {
   KeywordSearch found;
   if (expression.empty() || limit == 0 || !has_keywords()) return found;
+  const bool alone = only_store(store);
+  const auto passes = [&](std::int64_t slot) {
+    return (alone || store_of_slot(slot) == store) && (!filter || filter(slot));
+  };
+  if (auto known = state_->keyword_lists.matches(state_->db, expression)) {
+    // Best first; of equals the older slot.
+    const auto before = [](const KeywordMatch& a, const KeywordMatch& b) {
+      return a.score != b.score ? a.score > b.score : a.slot < b.slot;
+    };
+    std::vector<KeywordMatch>& all = known->matches;
+    const bool whole = filter || !alone;
+    const std::size_t in_order = whole ? all.size() : std::min(limit, all.size());
+    std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(in_order), all.end(),
+                      before);
+    found.greatest = known->greatest;
+    for (std::size_t i = 0; i < in_order && found.matches.size() < limit; ++i) {
+      if (!whole || passes(all[i].slot)) found.matches.push_back(all[i]);
+    }
+    return found;
+  }
   // The sorter of SQLite keeps `limit` rows only; with a filter all matches are needed in order.
   Prepared row = state_->sql(
       "SELECT rowid, nearlite_rank(keyword), nearlite_rank(keyword, 'greatest') FROM keyword "
       "WHERE keyword MATCH ?1 ORDER BY 2 DESC, 1 LIMIT ?2");
-  const bool alone = only_store(store);
   const std::int64_t all = -1;
-  const bool whole = filter || !alone;
-  row->bind(1, expression).bind(2, whole ? all : static_cast<std::int64_t>(limit));
+  row->bind(1, expression).bind(2, filter || !alone ? all : static_cast<std::int64_t>(limit));
   while (found.matches.size() < limit && row->step()) {
-    const std::int64_t slot = row->int64(0);
     found.greatest = row->real(2);
-    if (!alone && store_of_slot(slot) != store) continue;
-    if (filter && !filter(slot)) continue;
-    found.matches.push_back({slot, row->real(1)});
+    if (passes(row->int64(0))) found.matches.push_back({row->int64(0), row->real(1)});
   }
   return found;
 }

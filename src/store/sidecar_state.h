@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "keyword_lists.h"
 #include "nearlite/store/sidecar.h"
 
 namespace nearlite {
@@ -58,6 +59,7 @@ struct Sidecar::State {
   bool fts5 = false;  // this SQLite has FTS5, and our tokenizer is registered with it
   const Clock& clock;
   std::map<std::string_view, Statement> statements;  // destroyed before db
+  KeywordLists keyword_lists;
 };
 
 }  // namespace nearlite

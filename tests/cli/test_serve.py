@@ -357,6 +357,48 @@ class Protection(ServiceTest):
         self.assertEqual(status("GET", "/v1/stores", "full-access"), 401)
         self.assertNotIn("full-access", "".join(server.messages))
 
+    def test_every_route_asks_for_its_right_first(self):
+        file = self.make_notes()
+        self.succeed("index", file, "--table", "note:title,body", "--yes", "--quiet")
+        tokens = self.token_file("everything\nreader rights=read\nwriter rights=write\nscraper rights=metrics\nother stores=elsewhere\n")
+        server = self.serve(file, "--token-file", tokens).until_ready()
+        document = server.get("/openapi.json", Authorization="Bearer everything").json
+        asked = 0
+        for path, methods in document["paths"].items():
+            real = path.replace("{name}", "note").replace("{key}", "1").replace("{id}", "none")
+            for method, operation in methods.items():
+                def status(token, real=real, method=method, operation=operation):
+                    headers = {"Authorization": "Bearer " + token} if token else {}
+                    # What is wrong with a body is nothing that somebody without the right learns.
+                    return server.request(method.upper(), real, {"wrong": 1} if "requestBody" in operation else None, headers).status
+
+                if not operation["security"]:
+                    self.assertIn(status(None), (200, 304), path)
+                    continue
+                asked += 1
+                self.assertEqual((status(None), status("nobody")), (401, 401), path)
+                self.assertNotIn(status("everything"), (401, 403), path)
+                right = "scraper" if path == "/metrics" else "writer" if method != "get" and path in (
+                    "/v1/backfill", "/v1/patches", "/v1/jobs/{id}") else "reader"
+                for token in {"reader", "writer", "scraper"} - {right}:
+                    self.assertEqual(status(token), 403, (path, method, token))
+                self.assertNotIn(status(right), (401, 403), path)
+                if "{name}" in path:
+                    self.assertEqual(status("other"), 403, path)
+        self.assertGreater(asked, 15)
+
+    def test_strangers_make_no_series(self):
+        server = self.serve_notes()
+        connection = server.connect()
+        before = server.get("/metrics").body.decode().splitlines()
+        for i in range(500):
+            connection.request("GET", f"/v1/stores/x{i}" if i % 2 else f"/random/{i}", headers={"X-Session-Id": f"s{i}"})
+            connection.getresponse().read()
+        connection.close()
+        after = server.get("/metrics").body.decode().splitlines()
+        self.assertEqual([line.split(" ")[0] for line in before if line[0] != "#"], [line.split(" ")[0] for line in after if line[0] != "#"])
+        self.assertLessEqual(sum(line[0] != "#" for line in after), 200)
+
     def test_what_is_refused_at_the_start(self):
         file = self.make_notes()
         self.succeed("index", file, "--table", "note:title,body", "--yes", "--quiet")
