@@ -168,6 +168,43 @@ TEST_F(ConnectionTest, AHostileSchemaDoesNothing) {
   EXPECT_THROW(source.prepare("SELECT v FROM w").step(), Error);
 }
 
+TEST_F(ConnectionTest, JsonInGeneratedColumnsAndIndexesIsRead) {
+  const path file =
+      make("source.db",
+           "CREATE TABLE t(data TEXT CHECK (json_valid(data)), "
+           "title TEXT GENERATED ALWAYS AS (json_extract(data, '$.title')) VIRTUAL);"
+           "CREATE INDEX by_kind ON t(data ->> 'kind');"
+           "INSERT INTO t(data) VALUES ('{\"title\": \"Tides\", \"kind\": \"sea\"}')");
+  const Connection source = Connection::open_source(file);
+  Statement select = source.prepare("SELECT title FROM t WHERE data ->> 'kind' = 'sea'");
+  ASSERT_TRUE(select.step());
+  EXPECT_EQ(select.text(0), "Tides");
+}
+
+int calls_of_the_function = 0;
+
+void count_call(sqlite3_context* context, int, sqlite3_value**) {
+  ++calls_of_the_function;
+  sqlite3_result_int(context, 1);
+}
+
+int add_function_of_the_host(sqlite3* db, const char**, const sqlite3_api_routines*) {
+  return sqlite3_create_function(db, "send_mail", 0, SQLITE_UTF8, nullptr, count_call, nullptr,
+                                 nullptr);
+}
+
+TEST_F(ConnectionTest, ASchemaDoesNotCallFunctionsThatTheHostBrought) {
+  const path file = make("source.db", "CREATE VIEW w AS SELECT send_mail() AS v");
+  const auto extension = reinterpret_cast<void (*)()>(&add_function_of_the_host);
+  ASSERT_EQ(sqlite3_auto_extension(extension), SQLITE_OK);
+  {
+    const Connection source = Connection::open_source(file);
+    EXPECT_THROW(source.prepare("SELECT v FROM w").step(), Error);
+  }
+  sqlite3_cancel_auto_extension(extension);
+  EXPECT_EQ(calls_of_the_function, 0);
+}
+
 TEST_F(ConnectionTest, ALockedSourceSaysSo) {
   const path file = make("source.db", "CREATE TABLE t(v)");
   Connection owner = Connection::open(file, false);

@@ -1,6 +1,7 @@
 // Opening somebody else's database: read-only, and leaving no trace in its folder.
 #include <sqlite3.h>
 
+#include <optional>
 #include <string>
 
 #include "nearlite/base/error.h"
@@ -42,11 +43,51 @@ sqlite3* open_handle(const std::string& uri, int flags, int busy_timeout_ms, int
   return handle;
 }
 
+/// One number that `sql` selects on a connection without a file, or nothing if it cannot.
+std::optional<int> number_without_file(const char* sql) {
+  int code = SQLITE_OK;
+  sqlite3* memory = open_handle(":memory:", SQLITE_OPEN_READWRITE, 0, code);
+  sqlite3_stmt* select = nullptr;
+  std::optional<int> number;
+  if (code == SQLITE_OK && sqlite3_prepare_v2(memory, sql, -1, &select, nullptr) == SQLITE_OK &&
+      sqlite3_step(select) == SQLITE_ROW) {
+    number = sqlite3_column_int(select, 0);
+  }
+  sqlite3_finalize(select);
+  sqlite3_close_v2(memory);
+  return number;
+}
+
+/// SQLite before 3.41 does not mark its JSON functions as innocuous: with trusted_schema off it
+/// then cannot even open a database that has json_extract in a generated column, an index or a
+/// CHECK. Where those are the only functions that the switch would shut out, it may stay on: they
+/// read their arguments and nothing else. A program that brought functions or virtual tables of its
+/// own keeps the switch off.
+bool only_json_would_be_shut_out() {
+  const std::optional<int> json = number_without_file(
+      "SELECT count(*) FROM pragma_function_list WHERE name = 'json_extract' AND "
+      "(flags & 0x200000) = 0");  // SQLITE_INNOCUOUS; 0x80000 is SQLITE_DIRECTONLY
+  if (json.value_or(0) == 0) return false;
+  // The names are those of SQLite's own JSON, FTS and R-tree: what they do is read.
+  return number_without_file(
+             "SELECT (SELECT count(*) FROM pragma_function_list WHERE (flags & 0x280000) = 0 AND "
+             "name NOT LIKE 'json%' AND name NOT IN ('->', '->>', 'match', 'snippet', 'offsets', "
+             "'matchinfo', 'optimize', 'bm25', 'highlight', 'fts5', 'fts5_source_id', "
+             "'rtreenode', 'rtreedepth', 'rtreecheck')) + "
+             "(SELECT count(*) FROM pragma_module_list WHERE name NOT GLOB 'pragma_*' AND "
+             "name NOT IN ('fts3', 'fts4', 'fts4aux', 'fts5', 'fts5vocab', 'fts3tokenize', "
+             "'rtree', 'rtree_i32', 'geopoly', 'json_each', 'json_tree', 'dbstat', 'bytecode', "
+             "'tables_used', 'sqlite_stmt'))")
+             .value_or(1) == 0;
+}
+
 /// A schema we did not write must not run code of its choice: no functions with side effects, no
 /// triggers, no writes.
 void distrust_schema(sqlite3* handle) {
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, only_json_would_be_shut_out() ? 1 : 0,
+                    nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
   sqlite3_exec(handle, "PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0",
                nullptr, nullptr, nullptr);

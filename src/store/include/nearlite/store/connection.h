@@ -87,7 +87,8 @@ class Connection {
   static Connection open(const std::filesystem::path& file, bool create);
 
   /// Opens somebody else's file without ever changing it or its folder (interface.md §1):
-  /// read-only, no PRAGMA that writes, trusted_schema off, a hot journal refused (Unavailable, exit
+  /// read-only, no PRAGMA that writes, trusted_schema off (unless that would only shut out the JSON
+  /// functions of an old SQLite), a hot journal refused (Unavailable, exit
   /// 4), -wal and -shm files that this open made removed again when the connection closes and
   /// nobody else uses the database.
   static Connection open_source(const std::filesystem::path& file,
