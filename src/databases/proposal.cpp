@@ -105,6 +105,23 @@ bool mostly_equal(const ColumnProfile& a, const ColumnProfile& b) {
   return compared > 0 && static_cast<double>(equal) >= 0.9 * static_cast<double>(compared);
 }
 
+/// Whether `derived` holds hardly more than what `base` holds, in another case or with a few more
+/// signs: what a generated column for sorting or display is like. One that takes text out of JSON
+/// is not.
+bool mostly_repeats(const ColumnProfile& derived, const ColumnProfile& base) {
+  std::size_t repeated = 0;
+  std::size_t compared = 0;
+  for (std::size_t i = 0; i < std::min(derived.samples.size(), base.samples.size()); ++i) {
+    const std::string from = to_lower_ascii(base.samples[i]);
+    const std::string made = to_lower_ascii(derived.samples[i]);
+    if (from.empty() || made.empty()) continue;
+    ++compared;
+    const bool holds_it = made.find(from) != std::string::npos;
+    repeated += holds_it && 4 * made.size() <= 5 * from.size() ? 1U : 0U;
+  }
+  return compared > 0 && static_cast<double>(repeated) >= 0.9 * static_cast<double>(compared);
+}
+
 bool contains_name(const std::vector<std::string>& names, const std::string& name) {
   return std::any_of(names.begin(), names.end(), [&](const std::string& other) {
     return to_lower_ascii(other) == to_lower_ascii(name);
@@ -293,12 +310,14 @@ class Proposer {
       Verdict& verdict = verdicts[i];
       if (verdict.role != Role::kLeftOut) any_text = true;
       if (verdict.role != Role::kLeftOut && worth_it) {
-        const std::string twin = equal_column(proposed, profiles, i);
+        const ColumnSchema* column = table.column(profiles[i].name);
+        const bool generated = column != nullptr && column->generated;
+        const std::string twin = equal_column(proposed, profiles, i, generated);
         if (twin.empty()) {
           add_column(proposed, profiles[i], verdict.reason);
           continue;
         }
-        verdict.reason = "the same as " + twin;
+        verdict.reason = (generated ? "computed, and the same text as " : "the same as ") + twin;
       }
       if (verdict.role != Role::kLeftOut && !worth_it) {
         verdict.reason += ", and nothing longer beside them";
@@ -311,10 +330,12 @@ class Proposer {
   }
 
   static std::string equal_column(const ProposedTable& proposed,
-                                  const std::vector<ColumnProfile>& profiles, std::size_t index) {
+                                  const std::vector<ColumnProfile>& profiles, std::size_t index,
+                                  bool generated) {
     for (std::size_t i = 0; i < index; ++i) {
-      if (contains_name(proposed.config.text, profiles[i].name) &&
-          mostly_equal(profiles[index], profiles[i])) {
+      if (!contains_name(proposed.config.text, profiles[i].name)) continue;
+      if (mostly_equal(profiles[index], profiles[i]) ||
+          (generated && mostly_repeats(profiles[index], profiles[i]))) {
         return profiles[i].name;
       }
     }

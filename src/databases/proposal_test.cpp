@@ -390,5 +390,20 @@ TEST(ColumnName, CredentialsAreKnownInEveryWriting) {
   }
 }
 
+TEST_F(ProposalTest, AComputedColumnIsProposedOnlyIfItSaysMoreThanItsSource) {
+  make(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, body TEXT, data TEXT,"
+      " folded TEXT GENERATED ALWAYS AS (upper(body)) VIRTUAL,"
+      " shown TEXT GENERATED ALWAYS AS (body || '!') STORED,"
+      " comment TEXT GENERATED ALWAYS AS (json_extract(data, '$.comment')) VIRTUAL)");
+  fill(40, [](int i) {
+    return "INSERT INTO t(body, data) VALUES('" + sentence(i, 8) + "', json_object('comment', '" +
+           sentence(i + 100, 9) + "'))";
+  });
+  EXPECT_THAT(proposed(), ElementsAre("t:body,comment"));
+  EXPECT_EQ(reason_for("t", "folded"), "computed, and the same text as body");
+  EXPECT_EQ(reason_for("t", "shown"), "computed, and the same text as body");
+}
+
 }  // namespace
 }  // namespace nearlite

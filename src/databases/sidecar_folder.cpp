@@ -57,6 +57,11 @@ std::filesystem::path find_sidecar_folder(const std::filesystem::path& database,
     return usual;
   }
   std::error_code failed;
+  // A link leads to the file that is meant: as SQLite keeps its journal there, so do we.
+  if (std::filesystem::is_symlink(database, failed)) {
+    const auto real = std::filesystem::canonical(database, failed);
+    if (!failed) return find_sidecar_folder(real);
+  }
   const auto parent = std::filesystem::absolute(database).parent_path();
   for (const auto& entry : std::filesystem::directory_iterator(parent, failed)) {
     const std::filesystem::path kept = identity_file(entry.path());

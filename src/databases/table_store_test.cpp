@@ -382,5 +382,20 @@ TEST_F(TableStoreTest, ARenamedDatabaseFindsItsSidecarAgain) {
   EXPECT_EQ(find_sidecar_folder(folder_ / "other.db"), folder_ / "other.db.nearlite");
 }
 
+TEST_F(TableStoreTest, ALinkLeadsToTheSidecarOfTheFileItself) {
+  make("CREATE TABLE t(id INTEGER PRIMARY KEY, body TEXT)");
+  std::filesystem::create_directory(folder_ / "links");
+  const auto link = folder_ / "links" / "shortcut.db";
+  std::filesystem::create_symlink(folder_ / "app.db", link);
+  EXPECT_EQ(find_sidecar_folder(link),
+            sidecar_folder_of(std::filesystem::canonical(folder_ / "app.db")));
+  // What was recorded for the link itself stays in use.
+  const auto own = sidecar_folder_of(link);
+  create_sidecar_folder(own, link);
+  add_store(sidecar_config(own), {.name = "t", .database = link, .table = "t", .text = {"body"}},
+            ConfigPlace::kSidecar);
+  EXPECT_EQ(find_sidecar_folder(link), own);
+}
+
 }  // namespace
 }  // namespace nearlite

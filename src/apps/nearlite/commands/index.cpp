@@ -65,6 +65,8 @@ Target target_of(const IndexArguments& arguments) {
   if (!arguments.sidecar.empty())
     target.sidecar = fs::absolute(arguments.sidecar).lexically_normal();
   target.folder = find_sidecar_folder(target.database, target.sidecar);
+  // The record names the file itself: a link may be gone tomorrow.
+  if (fs::is_symlink(target.database, error)) target.database = fs::canonical(target.database);
   if (const fs::path file = sidecar_config(target.folder); fs::exists(file, error)) {
     target.recorded = read_config(file, ConfigPlace::kSidecar).tables;
   }

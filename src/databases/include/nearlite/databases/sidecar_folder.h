@@ -10,8 +10,9 @@ std::filesystem::path sidecar_folder_of(
     const std::filesystem::path& database,
     const std::optional<std::filesystem::path>& sidecar = std::nullopt);
 /// The folder that knows this database: `sidecar` if given, else FILE.nearlite, or, when there is
-/// none and the database was renamed, the *.nearlite folder beside it whose database is gone and
-/// whose kept identity is that of this file.
+/// none and FILE is a link, the folder of the file it leads to; or, when the database was renamed,
+/// the *.nearlite folder beside it whose database is gone and whose kept identity is that of this
+/// file.
 std::filesystem::path find_sidecar_folder(
     const std::filesystem::path& database,
     const std::optional<std::filesystem::path>& sidecar = std::nullopt);
