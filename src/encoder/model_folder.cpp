@@ -11,6 +11,7 @@
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
+#include "nearlite/model/kernel_warning.h"
 #include "nearlite/model/strict_json.h"
 #include "nearlite/model/weights.h"
 
@@ -65,7 +66,7 @@ std::vector<ModuleEntry> read_modules(const fs::path& folder) {
                       type.starts_with("sentence_transformers.sentence_transformer.modules.");
     if (!known || !ours) {
       throw CorruptData(file.string() + ": the module '" + type.substr(0, 120) +
-                            "' is not supported; supported are " + kModuleTypes);
+                        "' is not supported; supported are " + kModuleTypes);
     }
     modules.push_back({kind, inner_path(each.value("path", json("")), file.string())});
   }
@@ -128,7 +129,7 @@ void read_prompts(const fs::path& folder, ModelInfo& info) {
   if (const auto type = values.find("model_type");
       type != values.end() && type->is_string() && *type != "SentenceTransformer") {
     throw CorruptData(file.string() + ": the model type " + type->dump() +
-                          " is not supported; supported is SentenceTransformer");
+                      " is not supported; supported is SentenceTransformer");
   }
   if (const auto prompts = values.find("prompts"); prompts != values.end() && !prompts->is_null()) {
     if (!prompts->is_object()) throw CorruptData(file.string() + ": \"prompts\" is not an object");
@@ -225,6 +226,7 @@ void note_code(const fs::path& folder, const json& config, ModelInfo& info) {
     has_code = has_code || entry.path().extension() == ".py";
   }
   if (has_code) info.notes.emplace_back("the model's own Python code is ignored, never run");
+  if (!kernel_warning().empty()) info.notes.push_back(kernel_warning());
 }
 
 void find_tokenizer(ModelFolder& result, const json& sentence_config,
@@ -320,7 +322,7 @@ std::size_t read_pooling(const std::vector<ModuleEntry>& modules, ModelFolder& r
     ++next;
   } else {
     throw CorruptData((folder / "modules.json").string() + ": the second module is " +
-                          modules[1].kind + ", supported is Pooling");
+                      modules[1].kind + ", supported is Pooling");
   }
   result.info.modules.push_back("Pooling(" + pooling_name(result.pooling) + ")");
   return next;
@@ -358,8 +360,8 @@ void read_modules_after(const std::vector<ModuleEntry>& modules, ModelFolder& re
       result.info.modules.emplace_back("LayerNorm");
     } else {
       throw CorruptData((folder / "modules.json").string() + ": " + module.kind +
-                            " at this place is not supported; supported are Dense, LayerNorm and "
-                            "Normalize");
+                        " at this place is not supported; supported are Dense, LayerNorm and "
+                        "Normalize");
     }
     result.info.normalized = module.kind == "Normalize";
   }
@@ -398,7 +400,7 @@ ModelFolder read_folder(const fs::path& folder, const std::string& name,
   require_links_inside(folder, modules);
   if (modules[0].kind != "Transformer" && modules[0].kind != "StaticEmbedding") {
     throw CorruptData((folder / "modules.json").string() + ": the first module is " +
-                          modules[0].kind + ", supported are Transformer and StaticEmbedding");
+                      modules[0].kind + ", supported are Transformer and StaticEmbedding");
   }
   ModelFolder result;
   result.info.name = name;

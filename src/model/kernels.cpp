@@ -1,6 +1,11 @@
 #include "kernels.h"
 
+#include <string>
+#include <vector>
+
+#include "kernel_check.h"
 #include "nearlite/base/cpu.h"
+#include "nearlite/model/kernel_warning.h"
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -8,14 +13,27 @@
 
 namespace nearlite {
 
-const Kernels& kernels() {
+namespace {
+
+/// Chosen once: the best that the processor offers and that computes what the plain ones do.
+const KernelChoice& choice() {
+  static const KernelChoice chosen = [] {
+    std::vector<const Kernels*> candidates;
 #if defined(__x86_64__)
-  if (cpu_features().avx512_vnni) return kAvx512VnniKernels;
-  if (cpu_features().avx512) return kAvx512Kernels;
-  if (cpu_features().avx2) return kAvx2Kernels;
+    if (cpu_features().avx512_vnni) candidates.push_back(&kAvx512VnniKernels);
+    if (cpu_features().avx512) candidates.push_back(&kAvx512Kernels);
+    if (cpu_features().avx2) candidates.push_back(&kAvx2Kernels);
 #endif
-  return kBaselineKernels;
+    candidates.push_back(&kBaselineKernels);
+    return first_sound(candidates);
+  }();
+  return chosen;
 }
+
+}  // namespace
+
+const Kernels& kernels() { return *choice().kernels; }
+const std::string& kernel_warning() { return choice().warning; }
 
 #if defined(__x86_64__)
 FlushDenormals::FlushDenormals() noexcept : saved_(_mm_getcsr()) {

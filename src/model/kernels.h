@@ -122,7 +122,7 @@ extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
 extern const Kernels kAvx512VnniKernels;
 
-/// The best that this processor has (and NEARLITE_ISA allows).
+/// The best that this processor has, NEARLITE_ISA allows and first_sound found to compute rightly.
 const Kernels& kernels();
 
 /// Flushes denormal numbers to zero in this thread while it lives: one of them makes an operation a

@@ -3,7 +3,7 @@
 #include <array>
 #include <string>
 
-#include "nearlite/base/cpu.h"
+#include "kernels.h"
 #include "nearlite/base/error.h"
 
 namespace nearlite {
@@ -24,7 +24,7 @@ constexpr std::array kEntries{
 
 Precision chosen_precision(Precision asked) {
   if (asked != Precision::kAuto) return asked;
-  return cpu_features().avx512_vnni ? Precision::kInt16 : Precision::kFp32;
+  return kernels().gemm_bytes != nullptr ? Precision::kInt16 : Precision::kFp32;
 }
 
 std::string_view precision_name(Precision precision) {

@@ -110,6 +110,13 @@ std::vector<std::string> some_texts(const std::string& file) {
   return texts;
 }
 
+Json tokenizer_json(const TokenizerParts& parts) {
+  return {{"model", parts.model},
+          {"normalizers", parts.normalizers},
+          {"pre_tokenizers", parts.pre_tokenizers},
+          {"post_processors", parts.post_processors}};
+}
+
 int info(Context& context, const ModelArguments& arguments) {
   const std::string name = name_of(context, arguments);
   const auto encoder = lazy_encoder(name, context.model_places(), context.encoder_options());
@@ -124,11 +131,7 @@ int info(Context& context, const ModelArguments& arguments) {
       {"dimensions", model.dim},
       {"max_tokens", model.max_tokens},
       {"modules", model.modules},
-      {"tokenizer",
-       {{"model", parts.model},
-        {"normalizers", parts.normalizers},
-        {"pre_tokenizers", parts.pre_tokenizers},
-        {"post_processors", parts.post_processors}}},
+      {"tokenizer", tokenizer_json(parts)},
       {"languages", model.languages},
       {"normalized", model.normalized},
       {"prompts", model.prompts},
@@ -185,6 +188,7 @@ int verify(Context& context, const ModelArguments& arguments) {
   const auto exact = lazy_encoder(name, context.model_places(), options);
   const ModelVerification result = verify_model(*encoder, *exact);
   const ModelInfo& model = encoder->info();
+  const Json tokenizer = tokenizer_json(encoder->tokenizer_parts());
   if (context.machine_form()) {
     context.put_json({{"model", model.name},
                       {"ok", result.passed},
@@ -196,7 +200,9 @@ int verify(Context& context, const ModelArguments& arguments) {
                       {"mean_cosine", result.mean_cosine},
                       {"least_cosine", result.least_cosine},
                       {"architecture", model.architecture},
-                      {"modules", model.modules}});
+                      {"modules", model.modules},
+                      {"tokenizer", tokenizer},
+                      {"notes", model.notes}});
     return result.passed ? 0 : 3;
   }
   std::array<char, 128> figures{};
@@ -213,6 +219,8 @@ int verify(Context& context, const ModelArguments& arguments) {
     context.out.line("module " + std::to_string(i) + "      " + printable(model.modules[i]) +
                      (i == 0 ? " (" + printable(model.architecture) + ")" : ""));
   }
+  context.out.line("tokenizer     " + printable(json_text(tokenizer)));
+  for (const std::string& note : model.notes) context.out.line("note          " + printable(note));
   return result.passed ? 0 : 3;
 }
 

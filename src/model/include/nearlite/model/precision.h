@@ -4,9 +4,9 @@
 
 namespace nearlite {
 
-/// The arithmetic of the matrix products with weights; everything else (attention, norms,
-/// activations, pooling) is fp32 in all of them. kFp32, kBf16 and kInt16 give the same vectors to a
-/// cosine of 0.9999 and better; kInt8 is a model of its own.
+/// The arithmetic of the products with weights, and in kInt16 and kInt8 of attention in int16; all
+/// else (norms, softmax, pooling) is fp32 in all of them. kFp32, kBf16 and kInt16 give the same
+/// vectors to a cosine of 0.9999 and better; kInt8 is a model of its own.
 enum class Precision {
   kAuto,   // the fastest on this processor that keeps that cosine: see chosen_precision
   kFp32,   // weights and inputs as they are
@@ -26,8 +26,8 @@ std::string_view precision_name(Precision precision);
 Precision precision_of_name(std::string_view name);
 
 /// The smallest cosine to fp32 that the vectors of a precision must keep for any text: 0.999999 for
-/// fp32 itself (against the reference library), 0.9999 for bf16 and int16. 0.97 for int8, whose
-/// rounding nothing averages in a text of two odd tokens; sentences keep 0.996.
+/// fp32 itself (against the reference library), 0.9999 for bf16 and int16. 0.99 for int8, whose
+/// rounding nothing averages in a text of two odd tokens; sentences keep 0.998.
 double least_cosine(Precision precision);
 
 }  // namespace nearlite
