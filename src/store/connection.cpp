@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "file_system.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 
@@ -12,14 +13,31 @@ namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
 
+/// The name for opening a file without locks and shared memory, which nobody may change meanwhile.
+std::string immutable_uri(const std::filesystem::path& file) {
+  std::string uri = "file:";
+  for (const char c : std::filesystem::absolute(file).string()) {
+    if (c == '?' || c == '#' || c == '%') {  // they mean something in a URI
+      uri += c == '?' ? "%3f" : c == '#' ? "%23" : "%25";
+    } else {
+      uri += c;
+    }
+  }
+  return uri + "?immutable=1";
+}
+
 }  // namespace
 
 Connection Connection::open(const std::filesystem::path& file, bool create) {
   if (!create && !stamp_of(file)) throw NotFound("there is no " + file.string());
   sqlite3* handle = nullptr;
-  const int flags =
-      SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
-  const int code = sqlite3_open_v2(file.c_str(), &handle, flags, nullptr);
+  // Where nothing can be written SQLite cannot have its shared memory: it reads the file as it is.
+  const bool read_only = !create && !is_writable_place(file);
+  const std::string name = read_only ? immutable_uri(file) : file.string();
+  const int flags = SQLITE_OPEN_FULLMUTEX |
+                    (read_only ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE) |
+                    (create ? SQLITE_OPEN_CREATE : 0);
+  const int code = sqlite3_open_v2(name.c_str(), &handle, flags, nullptr);
   Connection connection(handle);  // owns the handle also when the open failed
   if (code != SQLITE_OK) throw_sqlite(handle, code, "cannot open " + file.string());
   sqlite3_extended_result_codes(handle, 1);

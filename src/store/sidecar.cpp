@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 
+#include "file_system.h"
 #include "keyword_tokenizer.h"
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
@@ -125,9 +126,50 @@ struct Opened {
   bool fts5;
 };
 
+std::filesystem::path folder_of(const std::filesystem::path& file) {
+  return file.parent_path().empty() ? "." : file.parent_path();
+}
+
+/// WAL needs memory that all processes share, which a network file system does not give: SQLite
+/// would go on and damage the file.
+void refuse_network(const std::filesystem::path& file) {
+  const std::string_view network = network_file_system(folder_of(file));
+  if (network.empty()) return;
+  throw Unavailable(file.string() + " would be on a network file system (" + std::string(network) +
+                        "), where several processes cannot share it safely",
+                    "keep the index on a local disk: --sidecar DIR, or index_path");
+}
+
+/// A sidecar in a folder where nothing can be written is read as it is, without locks and shared
+/// memory, so it must be whole: nothing of it may still stand in its -wal.
+Opened open_read_only(const std::filesystem::path& file) {
+  std::filesystem::path wal = file;
+  wal += "-wal";
+  if (const auto stamp = stamp_of(wal); stamp && stamp->size_bytes > 0) {
+    throw Unavailable(file.string() + " is in a folder that cannot be written to, and its last " +
+                          "changes are still in " + wal.filename().string(),
+                      "run any nearlite command once where the folder can be written to");
+  }
+  Connection db = Connection::open(file, false);
+  const bool fts5 = register_keywords(db.handle());
+  check_layout(db, file);
+  return {std::move(db), fts5};
+}
+
 Opened open_connection(const std::filesystem::path& file, const SidecarOptions& options) {
   const bool exists = stamp_of(file).has_value();
   if (!exists && !options.create) throw NotFound("there is no sidecar " + file.string());
+  if (!is_writable_place(file)) {
+    if (options.create) {
+      throw Unavailable(
+          file.string() + " cannot be written: its file system or folder is read-only",
+          "searching works; to embed, make it writable or keep the index elsewhere: "
+          "--sidecar DIR, or index_path");
+    }
+    check_header(file);
+    return open_read_only(file);
+  }
+  refuse_network(file);
   if (exists) check_header(file);
   Connection db = Connection::open(file, options.create);
   if (!exists) take_owner_and_mode(file, options.like);

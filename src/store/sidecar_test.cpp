@@ -7,9 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <functional>
 
+#include "file_system.h"
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
@@ -28,6 +31,9 @@ class SidecarFile : public testing::Test {
   std::filesystem::path path() const { return folder_ / "notes.sqlite"; }
   std::unique_ptr<Sidecar> open() {
     return std::make_unique<Sidecar>(path(), SidecarOptions{.create = true});
+  }
+  void write_file_of(const std::string& name, const std::string& bytes) {
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;
   }
   void write_file(const std::string& bytes) { std::ofstream(path(), std::ios::binary) << bytes; }
 
@@ -310,6 +316,65 @@ TEST_F(SidecarFile, AFullDiskIsUnavailableAndLosesNothing) {
       },
       Unavailable);
   EXPECT_THAT(live_slots(*sidecar), ElementsAre(1));
+}
+
+TEST(NetworkFileSystem, IsKnownByItsNumber) {
+  EXPECT_EQ(network_name_of(0x6969), "NFS");
+  EXPECT_EQ(network_name_of(static_cast<unsigned long>(static_cast<int>(0xff534d42))), "SMB");
+  EXPECT_EQ(network_name_of(0xef53), "");  // ext4
+  EXPECT_EQ(network_file_system("/proc/self/does/not/exist"), "");
+}
+
+/// Runs `body` where this folder cannot be written to, in a process of its own: as somebody else if
+/// we are the superuser, who may write everywhere. True if `body` was.
+bool holds_read_only(const std::filesystem::path& folder, const std::function<bool()>& body) {
+  ::chmod(folder.c_str(), 0555);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    constexpr uid_t kNobody = 65534;
+    if (::geteuid() == 0 && (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0)) ::_exit(3);
+    bool holds = false;
+    try {
+      holds = body();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+    }
+    ::_exit(holds ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ::chmod(folder.c_str(), 0755);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+TEST_F(SidecarFile, IsReadWhereNothingCanBeWritten) {
+  {
+    const auto sidecar = open();
+    Transaction transaction = sidecar->begin();
+    sidecar->put_record(note("1", model(*sidecar), east_));
+    transaction.commit();
+  }
+  EXPECT_TRUE(holds_read_only(folder_, [&] {
+    Sidecar reading(path());
+    return live_slots(reading).size() == 1 && reading.num_embedded("notes") == 1;
+  }));
+  EXPECT_TRUE(holds_read_only(folder_, [&] {
+    try {
+      open();
+      return false;
+    } catch (const Unavailable& refused) {
+      return std::string(refused.what()).find("read-only") != std::string::npos;
+    }
+  }));
+  write_file_of("notes.sqlite-wal", "left by a run that was killed");
+  EXPECT_TRUE(holds_read_only(folder_, [&] {
+    try {
+      Sidecar reading(path());
+      return false;
+    } catch (const Unavailable& refused) {
+      return std::string(refused.what()).find("notes.sqlite-wal") != std::string::npos;
+    }
+  }));
 }
 
 }  // namespace
