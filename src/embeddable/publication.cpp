@@ -54,6 +54,12 @@ bool is_ours(Sidecar& sidecar, const std::filesystem::path& path, const DerivedF
   return sha256_of_file(path) == file.sha256;
 }
 
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::error_code failed;
+  std::filesystem::rename(from, to, failed);
+  if (failed) throw_errno("cannot rename " + from.string() + " to " + to.string(), failed.value());
+}
+
 /// A file of this name that we never wrote belongs to somebody else: it keeps its content under
 /// another name.
 void keep_original(const std::filesystem::path& path) {
@@ -64,7 +70,7 @@ void keep_original(const std::filesystem::path& path) {
     kept = path;
     kept += ".original." + std::to_string(i);
   }
-  std::filesystem::rename(path, kept);
+  rename_file(path, kept);
 }
 
 void remove_left_overs(const std::filesystem::path& path) {
@@ -84,6 +90,12 @@ std::filesystem::path parent_of(const std::filesystem::path& file) {
 }
 
 }  // namespace
+
+void create_folders(const std::filesystem::path& folder) {
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed) throw_errno("cannot make the folder " + folder.string(), failed.value());
+}
 
 void set_mode(const std::filesystem::path& path, const std::filesystem::path& like, bool folder) {
   struct stat model {};
@@ -313,7 +325,7 @@ void Publication::commit() {
   sidecar_.prune_removals();
   transaction.commit();  // the switch
   if (write_index_) {
-    std::filesystem::rename(unfinished_index_, settings_.index);
+    rename_file(unfinished_index_, settings_.index);
     sync_folder(parent_of(settings_.index));
   }
   if (json_) {

@@ -90,6 +90,8 @@ class Publication {
   std::optional<AtomicFile> json_;
 };
 
+/// Makes a folder and its parents, where they are missing. Throws Unavailable.
+void create_folders(const std::filesystem::path& folder);
 /// Gives a file or folder of ours the owner and mode of the user's database, as far as we may.
 void set_mode(const std::filesystem::path& path, const std::filesystem::path& like, bool folder);
 

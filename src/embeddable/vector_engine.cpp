@@ -121,7 +121,7 @@ bool VectorEngine::read(const std::function<void(Sidecar&)>& body) {
 
 Sidecar& VectorEngine::writer_locked() {
   if (!writer_) {
-    std::filesystem::create_directories(folder_of_sidecar());
+    create_folders(folder_of_sidecar());
     writer_ = std::make_unique<Sidecar>(
         settings_.sidecar,
         SidecarOptions{.create = true, .like = settings_.database, .clock = settings_.clock});
@@ -192,8 +192,42 @@ Result VectorEngine::on_snapshot(const SearchParams& params,
 SearchResult VectorEngine::search(std::span<const float> query, const SearchParams& params) {
   return on_snapshot<SearchResult>(params, [&](const IndexSnapshot& snapshot) {
     check_dim(query.size() == snapshot.dim(), query.size(), snapshot.dim());
-    return snapshot.search(query, params);
+    SearchParams asked = params;
+    if (params.recall < 1.0) asked.recall = 1.0 - (1.0 - params.recall) * missing_share_;
+    SearchResult answer = snapshot.search(query, asked);
+    if (answer.path != "exact") audit(snapshot, query, params, answer);
+    return answer;
   });
+}
+
+/// Calibration asked questions that were made of stored vectors; those that people ask may be
+/// harder. So some answers are compared with the exact ones, and an index that misses more than was
+/// promised has to look at more from then on.
+void VectorEngine::audit(const IndexSnapshot& snapshot, std::span<const float> query,
+                         const SearchParams& params, const SearchResult& answer) {
+  if (++num_index_answers_ % settings_.audit_every != 0) return;
+  SearchParams exactly = params;
+  exactly.recall = 1.0;
+  exactly.index_only = false;
+  const SearchResult truth = snapshot.search(query, exactly);
+  if (truth.neighbors.empty()) return;
+  const float border = truth.neighbors.back().similarity;
+  const auto found = static_cast<std::size_t>(std::ranges::count_if(
+      answer.neighbors, [&](const Neighbor& neighbor) { return neighbor.similarity >= border; }));
+  const std::lock_guard lock(auditing_);
+  ++observed_.searches;
+  observed_.wanted += truth.neighbors.size();
+  observed_.found += std::min(found, truth.neighbors.size());
+  constexpr std::size_t kEnough = 20;        // answers, before anything is concluded
+  constexpr double kStrictest = 1.0 / 64.0;  // an effort beyond that is no cheaper than a scan
+  if (observed_.searches < kEnough || observed_.value() >= params.recall) return;
+  missing_share_ = std::max(kStrictest, missing_share_ / 2);
+  observed_ = {};  // of the old effort
+}
+
+ObservedRecall VectorEngine::observed_recall() {
+  const std::lock_guard lock(auditing_);
+  return observed_;
 }
 
 std::vector<SearchResult> VectorEngine::search_batch(std::span<const float> queries,

@@ -36,6 +36,15 @@ struct EngineSettings {
   Backend backend = Backend::kAnnoy;
   const Clock* clock = nullptr;
   PublishLimits limits = {};
+  std::size_t audit_every = 1000;  // answers of an index: one of so many is answered exactly too
+};
+
+/// What recall the answers of an index really had, as far as they were answered exactly too.
+struct ObservedRecall {
+  std::size_t searches = 0;
+  std::size_t wanted = 0;  // true neighbors of these
+  std::size_t found = 0;   // of them
+  double value() const { return wanted == 0 ? 1.0 : double(found) / double(wanted); }
 };
 
 /// What was searchable at one moment.
@@ -66,6 +75,9 @@ class VectorEngine {
   /// sidecar. Throws InvalidArgument if the size is not that of the store. Nothing stored: an empty
   /// result.
   SearchResult search(std::span<const float> query, const SearchParams& params);
+  /// Since the files were last loaded. Where it falls short of what was asked, search() asks the
+  /// index for more than it is asked itself.
+  ObservedRecall observed_recall();
   /// The cosine of the query with the vector of each slot; nothing for one that is not live.
   std::vector<std::optional<float>> similarities(std::span<const float> query,
                                                  std::span<const std::int64_t> slots);
@@ -114,6 +126,8 @@ class VectorEngine {
   void make_snapshot_locked();
   void attach_index_locked();
   bool index_pays_now(std::size_t rows);
+  void audit(const IndexSnapshot& snapshot, std::span<const float> query,
+             const SearchParams& params, const SearchResult& answer);
   void distrust_segment_locked();
   bool segment_distrusted();
   std::filesystem::path folder() const;  // NAME.vec
@@ -126,6 +140,10 @@ class VectorEngine {
   bool segment_distrusted_ =
       false;  // a block of it was found damaged: the sidecar answers until the next publish
   std::atomic<std::size_t> num_large_searches_ = 0;
+  std::atomic<std::size_t> num_index_answers_ = 0;
+  std::atomic<double> missing_share_ = 1.0;  // of what a search may miss, how much the index may
+  std::mutex auditing_;                      // guards observed_; nothing is locked inside it
+  ObservedRecall observed_;
   std::mutex writing_;  // guards writer_; taken before reading_, never after it
   std::unique_ptr<Sidecar> writer_;
 };

@@ -46,7 +46,7 @@ bool VectorEngine::publish(PublishRule rule) {
     if (known.id == model_id) model = known;
   }
   if (!model) return false;
-  std::filesystem::create_directories(folder());
+  create_folders(folder());
   set_mode(folder(), settings_.database, true);
   const PublishLock publishing(folder() / "lock");
   set_mode(folder() / "lock", settings_.database, false);

@@ -236,6 +236,41 @@ TEST_F(EngineTest, TheGraphAnswersAndItsDamageCostsNoAnswer) {
   EXPECT_THAT(late.verify_derived(), SizeIs(0));
 }
 
+TEST_F(EngineTest, AnIndexThatFindsLessThanItPromisedHasToLookAtMore) {
+  EngineSettings how = settings(Backend::kAnnoy);
+  how.audit_every = 1;
+  VectorEngine engine(how);
+  add(engine, 3000);
+  engine.publish(PublishRule::kAlways);
+  {
+    Connection db = Connection::open(how.sidecar, false);
+    db.execute(
+        R"(UPDATE manifest SET calibration = '{"version":1,"efforts":[)"
+        R"({"search_k":1,"recall":0.95,"recall_low":0.92,"microseconds":1},)"
+        R"({"search_k":2000,"recall":0.99,"recall_low":0.97,"microseconds":2}]}' WHERE kind = 'index')");
+  }
+  const auto ask = [&](int times) {
+    std::size_t scored = 0;
+    for (int i = 0; i < times; ++i) {
+      std::vector<float> query(kDim);
+      for (float& value : query) value = std::normal_distribution<float>()(random_);
+      const auto found = engine.search(query, {.k = 10, .recall = 0.9, .index_only = true});
+      EXPECT_EQ(found.path, "annoy");
+      scored += found.num_scored;
+    }
+    return scored;
+  };
+  const std::size_t at_first = ask(19);
+  const ObservedRecall seen = engine.observed_recall();
+  EXPECT_EQ(seen.searches, 19U);
+  EXPECT_EQ(seen.wanted, 190U);
+  EXPECT_LT(seen.value(), 0.9);  // the calibration that was written above is not true
+  ask(1);
+  EXPECT_EQ(engine.observed_recall().searches, 0U);  // of the greater effort, from now on
+  EXPECT_GT(ask(19), 2 * at_first);
+  EXPECT_GT(engine.observed_recall().value(), seen.value());
+}
+
 TEST_F(EngineTest, AnIndexFileOfSeveralStoresServesEachOfThem) {
   for (const Backend backend : {Backend::kGraph, Backend::kAnnoy}) {
     VectorEngine engine(settings(backend));

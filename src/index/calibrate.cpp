@@ -16,7 +16,7 @@ std::vector<std::vector<float>> calibration_queries(const StridedRows& rows) {
   constexpr std::size_t kQueries = 256;
   // Of the length of the vector: questions are about as far from what is stored as stored texts
   // are from each other, and a smaller step would find its way back to the stored one too easily.
-  constexpr float kJitter = 0.6F;
+  constexpr float kJitter = 0.8F;
   std::mt19937 random(12345);
   std::normal_distribution<float> normal;
   std::vector<std::vector<float>> queries;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <random>
@@ -126,10 +127,10 @@ double recall_of(const SearchResult& found, const SearchResult& truth) {
          static_cast<double>(truth.neighbors.size());
 }
 
-/// One line: median and 99th percentile by the wall clock and mean processor time of the fastest of
-/// three passes, recall, bytes.
-void report(const Data& data, const std::string& name, double bytes_per_vector,
-            const std::function<SearchResult(std::span<const float>)>& search) {
+/// Returns the median in milliseconds, and prints one line: median and 99th percentile by the wall
+/// clock and mean processor time of the fastest of three passes, recall, bytes.
+double report(const Data& data, const std::string& name, double bytes_per_vector,
+              const std::function<SearchResult(std::span<const float>)>& search) {
   std::vector<double> best;
   double best_cpu_ms = 0;
   double recall = 0;
@@ -157,11 +158,42 @@ void report(const Data& data, const std::string& name, double bytes_per_vector,
               data.rows.size(), data.rows.dim, best[best.size() / 2], best[best.size() * 99 / 100],
               best_cpu_ms, recall / count, bytes_per_vector, scored / count);
   std::fflush(stdout);
+  return best[best.size() / 2];
 }
 
 double per_vector(const std::filesystem::path& file, const Data& data) {
   return static_cast<double>(std::filesystem::file_size(file)) /
          static_cast<double>(data.rows.size());
+}
+
+/// Bytes per nanosecond (GB/s) of nothing but reading `bytes` bytes in order, the fastest of five.
+double read_bandwidth(std::uint64_t bytes) {
+  const std::vector<std::uint64_t> words(bytes / 8, 1);
+  double best_ms = 0;
+  std::uint64_t sum = 0;
+  for (int pass = 0; pass < 5; ++pass) {
+    const Stopwatch watch;
+    for (const std::uint64_t word : words) sum += word;
+    const double ms = watch.elapsed_ms();
+    best_ms = pass == 0 ? ms : std::min(best_ms, ms);
+  }
+  volatile std::uint64_t used = sum;
+  static_cast<void>(used);
+  return static_cast<double>(bytes) / best_ms / 1e6;
+}
+
+/// What a mapped file takes of the memory now, in MB.
+double resident_mb(const std::string& file_name) {
+  std::ifstream maps("/proc/self/smaps");
+  bool is_it = false;
+  double kb = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find('-') < 20 && line.find(' ') > line.find('-'))
+      is_it = line.ends_with(file_name);
+    else if (is_it && line.starts_with("Rss:"))
+      kb += std::stod(line.substr(4));
+  }
+  return kb / 1000;
 }
 
 void bench_exact(Data& data, const test::TemporaryFolder& folder) {
@@ -181,8 +213,14 @@ void bench_exact(Data& data, const test::TemporaryFolder& folder) {
   const Stopwatch first;
   segment->search(data.queries.row(0), params);
   const double first_ms = first.elapsed_ms();
-  report(data, "exact, int8 codes with bounds + fp32", per_vector(folder / "bench.vecs", data),
-         [&](std::span<const float> query) { return segment->search(query, params); });
+  const double p50 =
+      report(data, "exact, int8 codes with bounds + fp32", per_vector(folder / "bench.vecs", data),
+             [&](std::span<const float> query) { return segment->search(query, params); });
+  const double reading = read_bandwidth(segment->scan_bytes());
+  const double scanning = static_cast<double>(segment->scan_bytes()) / p50 / 1e6;
+  std::printf("%-44s %7zu x %-4zu %.1f of %.1f GB/s of plain reading: %.0f %%; resident %.0f MB\n",
+              "  int8 codes: bandwidth", data.rows.size(), data.rows.dim, scanning, reading,
+              100 * scanning / reading, resident_mb("bench.vecs"));
   std::size_t equal = 0;
   for (std::size_t i = 0; i < data.queries.size(); ++i) {
     equal +=
