@@ -49,7 +49,8 @@ CandidateQuery candidate_query(const Store& store, const Question& question,
   // A phrase that was put in quotes has to be there, where words are all that is searched.
   if (options.mode == SearchMode::kKeyword) query.required = question.phrases;
   query.excluded = question.excluded;
-  query.depth = std::max(kDepth, options.k + options.k / 2);
+  query.depth = options.k + options.k / 2;
+  if (options.mode != SearchMode::kVector) query.depth = std::max(kDepth, query.depth);
   query.recall = options.recall;
   query.filter = keys_passing(store, options.where, options.filters);
   if (left_out) {

@@ -6,6 +6,7 @@
 #include "nearlite/base/names.h"
 #include "nearlite/databases/config.h"
 #include "nearlite/retrieval/search_stores.h"
+#include "rate_limit.h"
 #include "request_id.h"
 #include "route.h"
 
@@ -69,7 +70,9 @@ bool is_json(const HttpRequest& request) {
 void log_request(LogSink& log, const HttpRequest& request, const Route* route, int status,
                  const std::string& detail) {
   LogRecord record;
-  record.level = status >= 500 ? LogLevel::kError : LogLevel::kInfo;
+  // That something is not ready yet is an answer of /readyz, not a failure.
+  const bool failed = status >= 500 && (route == nullptr || !route->quick);
+  record.level = failed ? LogLevel::kError : LogLevel::kInfo;
   record.message = "http request";
   record.fields = {{"request_id", request.id},
                    {"http.request.method", request.method},
@@ -102,6 +105,7 @@ struct Api::State {
   ApiContext context;
   std::mutex rules_mutex;
   std::shared_ptr<const AccessRules> rules;
+  std::shared_ptr<RateLimit> rate;  // of these rules; nullptr: none
   Grant local = Grant::full();
   Grant nobody{"nobody", {}, false, {}};
 };
@@ -115,8 +119,11 @@ Api::~Api() = default;
 
 void Api::set_rules(AccessRules rules) {
   auto shared = std::make_shared<const AccessRules>(std::move(rules));
+  const double rate = shared->requests_per_second;
+  auto limit = rate > 0 ? std::make_shared<RateLimit>(rate, 2 * rate) : nullptr;
   const std::scoped_lock lock(state_->rules_mutex);
   state_->rules = std::move(shared);
+  state_->rate = std::move(limit);
 }
 
 void Api::stop_jobs() { state_->context.jobs.stop(); }
@@ -165,9 +172,11 @@ HttpResponse Api::handle(const HttpRequest& request) {
 
 HttpResponse Api::dispatch(const HttpRequest& request, const Route*& route) {
   std::shared_ptr<const AccessRules> rules;
+  std::shared_ptr<RateLimit> rate;
   {
     const std::scoped_lock lock(state_->rules_mutex);
     rules = state_->rules;
+    rate = state_->rate;
   }
   const std::string* host = request.header("host");
   if (host == nullptr || !rules->hosts.allows_host(*host))
@@ -205,6 +214,10 @@ HttpResponse Api::dispatch(const HttpRequest& request, const Route*& route) {
       throw ApiError(403, "no_right",
                      "the token does not have the right " + std::string(right_name(route->right)));
   }
+  if (rate && route->right != Right::kNone &&
+      rate->take(rules->tokens ? "token " + grant->name : request.peer,
+                 std::chrono::steady_clock::now()) > 0)
+    throw ApiError(429, "rate_limit", "more requests per second than this service allows a caller");
   if (!route->body.empty() && !is_json(request))
     throw ApiError(415, "not_json", "the body must be sent as Content-Type: application/json");
   Call call{state_->context, request, *grant, std::move(path)};

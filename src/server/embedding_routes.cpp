@@ -63,6 +63,9 @@ Vectors encode(const Call& call, const EncodeRequest& request) {
   Vectors vectors;
   vectors.dim = model_of(call).dim;
   for (std::size_t begin = 0; begin < request.texts.size(); begin += kTextsAtOnce) {
+    const auto& gone = call.request.client_gone;
+    if (begin > 0 && gone && *gone)
+      throw ApiError(499, "client_gone", "the client did not wait for its answer");
     const std::size_t end = std::min(begin + kTextsAtOnce, request.texts.size());
     std::vector<std::string_view> texts;
     for (std::size_t i = begin; i < end; ++i) texts.emplace_back(request.texts[i]);

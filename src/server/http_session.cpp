@@ -245,6 +245,14 @@ void Session::dispatch() {
   }
   request_ = request;
   request.body = std::move(message.body());
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  request.client_gone = gone;
+  // Long work asks now and then whether anybody waits for it.
+  socket_.async_wait(Socket::wait_read, [self = shared_from_this(), gone](error_code error) {
+    char next = 0;
+    if (error || recv(self->socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+      *gone = true;
+  });
   host_.handle(shared_from_this(), std::move(request));
 }
 

@@ -108,7 +108,7 @@ const std::vector<Description>& catalogue() {
        "HTTP requests",
        {"status"},
        {"200", "202", "204", "400", "401", "403", "404", "405", "408", "413", "415", "422", "424",
-        "429", "431", "500", "503"}},
+        "429", "431", "499", "500", "503"}},
       {"vector_service_http_request_duration_seconds",
        kHistogram,
        "Time from the whole request to its answer",

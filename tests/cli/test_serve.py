@@ -387,6 +387,19 @@ class Protection(ServiceTest):
                     self.assertEqual(status("other"), 403, path)
         self.assertGreater(asked, 15)
 
+    def test_the_rate_of_a_caller_is_limited(self):
+        tokens = self.token_file("one name=one\ntwo name=two\n")
+        server = self.serve_notes("--token-file", tokens, "--rate-limit", "5")
+        answers = [server.get("/v1/models", Authorization="Bearer one") for _ in range(60)]
+        refused = [answer for answer in answers if answer.status == 429]
+        self.assertGreater(len(refused), 10)
+        self.assertGreaterEqual(60 - len(refused), 10)  # what may come at once
+        self.assertEqual((refused[0].headers["Retry-After"], refused[0].json["error"]["type"]), ("1", "rate_limit_error"))
+        self.assertEqual(server.get("/v1/models", Authorization="Bearer two").status, 200)
+        self.assertEqual(server.get("/readyz").status, 200)
+        for wrong in ("0", "-1", "x", "nan"):
+            self.fail_with(2, "serve", self.folder / "app.db", "--rate-limit", wrong)
+
     def test_strangers_make_no_series(self):
         server = self.serve_notes()
         connection = server.connect()
@@ -469,6 +482,16 @@ class Wire(ServiceTest):
         answer = self.send(server, asked + last)
         self.assertEqual([int(key) for key in re.findall(rb'"key":(\d)', answer)], [1 + i % 6 for i in range(60)])
         self.assertEqual(answer.count(b"HTTP/1.1 200"), 61)
+
+    def test_work_ends_when_its_client_goes(self):
+        server = self.serve_notes()
+        body = json.dumps({"model": MODEL, "input": ["some words to embed " * 40] * 2000}).encode()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            connection.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                               b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        while 'vector_service_http_requests_total{status="499"} 1' not in server.get("/metrics").body.decode():
+            self.assertIsNone(server.process.poll())
+        self.assertEqual(server.post("/v1/search", {"query": "soup"}).status, 200)
 
     def test_a_stop_answers_what_was_asked(self):
         server = self.serve_notes()

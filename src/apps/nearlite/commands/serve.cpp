@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <thread>
 
 #include "../command_line.h"
@@ -30,6 +31,7 @@ struct ServeArguments {
   std::string token_file;
   std::vector<std::string> allow_hosts;
   bool insecure_no_auth = false;
+  double rate_limit = 0;
 };
 
 std::vector<ListenAddress> addresses_of(const Context& context, const ServeArguments& arguments) {
@@ -49,6 +51,9 @@ AccessRules access_rules(const ServeArguments& arguments,
                          std::span<const ListenAddress> addresses) {
   AccessRules rules;
   if (!arguments.token_file.empty()) rules.tokens = server::TokenList::read(arguments.token_file);
+  if (std::isnan(arguments.rate_limit))
+    throw InvalidArgument("--rate-limit is nan, not a number from 1 to 1000000");
+  rules.requests_per_second = arguments.rate_limit;
   std::vector<std::string> hosts = arguments.allow_hosts;
   for (const ListenAddress& address : addresses) {
     if (!address.host.empty()) hosts.push_back(address.host);
@@ -237,6 +242,12 @@ void add_serve_command(CLI::App& app, Context& context, Action& action) {
   add_list(command, "--allow-host", arguments->allow_hosts,
            "A further name that this service is called by; may be repeated")
       ->type_name("NAME");
+  command
+      .add_option("--rate-limit", arguments->rate_limit,
+                  "Requests per second of each token, or of each address without tokens (default: "
+                  "no limit)")
+      ->check(CLI::Range(1.0, 1e6))
+      ->type_name("N");
   command.add_flag("--insecure-no-auth", arguments->insecure_no_auth,
                    "Listen beyond this machine without tokens");
   command.callback([arguments, &context, &action] {

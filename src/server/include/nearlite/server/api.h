@@ -33,6 +33,8 @@ struct ApiParts {
 struct AccessRules {
   std::optional<TokenList> tokens{};  // nothing: everybody who reaches the socket may do everything
   HostRule hosts{};
+  /// Of each token, or each address without tokens; twice as many may come at once. 0: no limit.
+  double requests_per_second = 0;
 };
 
 struct Route;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,6 +20,8 @@ struct HttpRequest {
   std::string body{};
   std::string id{};    // made by the server, for logs and error texts
   std::string peer{};  // address, or "unix"
+  /// Becomes true when the client closes its side; nullptr: nobody looks.
+  std::shared_ptr<const std::atomic<bool>> client_gone{};
 
   /// The first header of this name (lower case), or nothing.
   const std::string* header(std::string_view name) const;
