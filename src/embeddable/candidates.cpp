@@ -2,6 +2,7 @@
 #include "nearlite/embeddable/candidates.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 
@@ -104,7 +105,9 @@ bool add_nearest(VectorEngine& engine, const CandidateQuery& query, const SlotFi
         const auto info = sidecar.find_slot(static_cast<std::int64_t>(neighbor.id));
         if (!info) continue;  // removed since the snapshot was taken
         Candidate& candidate = gathering.of(*info);
-        if (!candidate.similarity) candidate.similarity = neighbor.similarity;
+        if (candidate.similarity) continue;
+        candidate.similarity = neighbor.similarity;
+        candidate.nearest_slot = info->slot;
       }
     });
     if (found.neighbors.size() < params.k) return true;
@@ -162,8 +165,20 @@ void compare_the_others(VectorEngine& engine, const std::string& store,
   const auto similarities = engine.similarities(vector, slots);
   for (std::size_t i = 0; i < slots.size(); ++i) {
     std::optional<float>& best = candidates[owners[i]].similarity;
-    if (similarities[i] && (!best || *similarities[i] > *best)) best = similarities[i];
+    if (!similarities[i] || (best && *similarities[i] <= *best)) continue;
+    best = similarities[i];
+    candidates[owners[i]].nearest_slot = slots[i];
   }
+}
+
+/// To length 1. False if it has none.
+bool normalize(std::vector<float>& vector) {
+  double squares = 0;
+  for (const float value : vector) squares += double{value} * double{value};
+  if (squares <= 0) return false;
+  const double factor = 1 / std::sqrt(squares);
+  for (float& value : vector) value = static_cast<float>(value * factor);
+  return true;
 }
 
 }  // namespace
@@ -202,6 +217,27 @@ CandidateResult EmbeddableDBMixin::find_candidates(const CandidateQuery& query) 
   for (Candidate& candidate : result.candidates)
     candidate.exact = std::binary_search(exact.begin(), exact.end(), candidate.slot);
   return result;
+}
+
+void EmbeddableDBMixin::add_feedback(std::span<const float> query, std::size_t best,
+                                     CandidateResult& result) const {
+  std::vector<std::int64_t> slots;
+  for (const Candidate& candidate : result.candidates) slots.push_back(candidate.nearest_slot);
+  std::vector<float> mean(query.size());
+  for (std::vector<float>& vector :
+       engine().vectors(std::span(slots).first(std::min(best, slots.size())))) {
+    if (vector.size() != mean.size() || !normalize(vector)) continue;
+    for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += vector[i];
+  }
+  std::vector<float> question(query.begin(), query.end());
+  if (!normalize(mean) || !normalize(question)) return;
+  double cosine = 0;
+  for (std::size_t i = 0; i < mean.size(); ++i) cosine += double{mean[i]} * double{question[i]};
+  if (cosine <= -1) return;
+  result.feedback_scale = 1 / std::sqrt(2 + 2 * cosine);
+  const auto similarities = engine().similarities(mean, slots);
+  for (std::size_t i = 0; i < slots.size(); ++i)
+    result.candidates[i].feedback = similarities[i].value_or(0.0F);
 }
 
 std::vector<ReadCandidate> EmbeddableDBMixin::read_candidates(std::span<const Candidate> candidates,

@@ -265,6 +265,18 @@ std::vector<std::optional<float>> VectorEngine::similarities(std::span<const flo
   return similarities;
 }
 
+std::vector<std::vector<float>> VectorEngine::vectors(std::span<const std::int64_t> slots) {
+  std::vector<std::vector<float>> vectors(slots.size());
+  const std::lock_guard lock(reading_);
+  if (!loaded_) return vectors;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (loaded_->dead.contains(id_of(slots[i]))) continue;
+    const std::span<const float> vector = loaded_->find(slots[i]);
+    vectors[i].assign(vector.begin(), vector.end());
+  }
+  return vectors;
+}
+
 /// Compares what is loaded with the sidecar and loads what is new. Everything is read in one read
 /// transaction.
 void VectorEngine::refresh_locked(Sidecar& sidecar) {

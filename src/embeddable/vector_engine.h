@@ -81,6 +81,8 @@ class VectorEngine {
   /// The cosine of the query with the vector of each slot; nothing for one that is not live.
   std::vector<std::optional<float>> similarities(std::span<const float> query,
                                                  std::span<const std::int64_t> slots);
+  /// The vector of each slot as it is stored; an empty one for a slot that is not live.
+  std::vector<std::vector<float>> vectors(std::span<const std::int64_t> slots);
 
   /// One result per query, in the time of a few; queries: [n, dim] row-major. Nothing stored: no
   /// result at all.

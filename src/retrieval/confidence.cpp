@@ -1,26 +1,34 @@
 #include "confidence.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace nearlite {
 namespace {
 
-struct Map {
-  double offset;
-  double evidence;
-  double background;
-};
-constexpr Map kHybridMap = {-2.892, 7.098, -4.878};
-constexpr Map kVectorMap = {-3.011, 5.567, -5.548};
+constexpr double kOffset = -2.76;
+constexpr double kLevel = 5.14;
+constexpr double kBackground = -4.94;
+
+constexpr std::size_t kPlaces = 10;
+constexpr double kStep = 1e-6;  // no two places are equal: the order of the list is kept
 
 }  // namespace
 
-std::optional<double> confidence_of(double evidence, std::optional<double> background,
-                                    SearchMode mode) {
-  if (!background || mode == SearchMode::kKeyword) return std::nullopt;
-  const Map& map = mode == SearchMode::kVector ? kVectorMap : kHybridMap;
-  const double odds = map.offset + map.evidence * evidence + map.background * *background;
-  return 1 / (1 + std::exp(-odds));
+double confidence_of(double level, double background) {
+  return 1 / (1 + std::exp(-(kOffset + kLevel * level + kBackground * background)));
+}
+
+std::vector<double> levels_of(std::span<const double> similarities) {
+  std::vector<double> levels(similarities.begin(), similarities.end());
+  for (std::size_t begin = 0; begin < levels.size(); begin += kPlaces) {
+    const auto places = std::span(levels).subspan(begin, std::min(kPlaces, levels.size() - begin));
+    std::ranges::sort(places, std::greater<>());
+  }
+  for (std::size_t i = 1; i < levels.size(); ++i)
+    levels[i] = std::min(levels[i], levels[i - 1] - kStep);
+  return levels;
 }
 
 }  // namespace nearlite

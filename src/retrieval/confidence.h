@@ -1,17 +1,21 @@
 #pragma once
 
-#include <optional>
-
-#include "nearlite/retrieval/search_stores.h"
+#include <span>
+#include <vector>
 
 namespace nearlite {
 
-/// The probability that a hit is relevant: 1 / (1 + e^-(offset + evidence * e + background * b)),
-/// where e is the score of the evidence (fusion.h) and b the mean cosine of the question with a
-/// sample of the store, which is what a row that has nothing to do with it reaches. The
-/// coefficients were fitted on judged questions (docs/benchmarks/retrieval.md); what differs
-/// between stores and questions is in b. Nothing without a sample, and for words alone.
-std::optional<double> confidence_of(double evidence, std::optional<double> background,
-                                    SearchMode mode);
+/// The probability that a hit is relevant: 1 / (1 + e^-(offset + level * l + background * b)),
+/// where l is the cosine of its place (levels_of) and b the mean cosine of the question with a
+/// sample of the store, which is what a row that has nothing to do with it reaches; of several
+/// stores the greatest such mean, since a question is of the field of the store that is nearest to
+/// it as a whole. The coefficients were fitted on judged questions (docs/benchmarks/retrieval.md).
+double confidence_of(double level, double background);
+
+/// The cosine that each place of a list is judged by, from the cosines of the hits in their order.
+/// Ten places share theirs: the first of them has the greatest of the ten, and so on, and every
+/// place has less than the one before. So what speaks by words moves a hit up, and how good the
+/// list is at all is read from the cosines, which mean the same for every question.
+std::vector<double> levels_of(std::span<const double> similarities);
 
 }  // namespace nearlite

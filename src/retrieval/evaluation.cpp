@@ -142,4 +142,25 @@ std::map<std::string, Judgements> read_qrels(const std::filesystem::path& file) 
   return qrels;
 }
 
+GoldenQuestions read_golden(const std::filesystem::path& file) {
+  std::ifstream in = open_text(file);
+  GoldenQuestions golden;
+  std::string line;
+  for (std::size_t number = 1; std::getline(in, line); ++number) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.empty() || line.front() == '#') continue;
+    std::istringstream fields(line);
+    std::string question;
+    std::string row;
+    std::getline(fields, question, '\t');
+    const std::string id = std::to_string(number);
+    while (std::getline(fields, row, '\t')) {
+      if (!row.empty()) golden.qrels[id][row] = 1;
+    }
+    if (question.empty() || !golden.qrels.contains(id)) refuse(file, number, "question TAB row");
+    golden.queries.emplace_back(id, question);
+  }
+  return golden;
+}
+
 }  // namespace nearlite

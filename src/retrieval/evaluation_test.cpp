@@ -72,6 +72,13 @@ TEST(EvaluationFiles, AreReadAndRefusedByLine) {
   }
   EXPECT_THROW(read_queries(write("bad.tsv", "no tab\n")), InvalidArgument);
   EXPECT_THROW(read_queries(folder.path() / "none"), NotFound);
+  const GoldenQuestions golden =
+      read_golden(write("golden.tsv", "# ours\ndisk full\t3\ttelemetry:7\r\n\nlamp\t[1,\"a\"]\n"));
+  ASSERT_EQ(golden.queries.size(), 2U);
+  EXPECT_EQ(golden.queries[0], std::pair(std::string("2"), std::string("disk full")));
+  EXPECT_EQ(golden.qrels.at("2"), (Judgements{{"3", 1}, {"telemetry:7", 1}}));
+  EXPECT_EQ(golden.qrels.at("4"), (Judgements{{"[1,\"a\"]", 1}}));
+  EXPECT_THROW(read_golden(write("bad_golden.tsv", "no row\n")), InvalidArgument);
 }
 
 }  // namespace

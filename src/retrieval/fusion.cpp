@@ -7,23 +7,24 @@
 #include <utility>
 
 namespace nearlite {
+EvidenceWeights weights_of(const CandidateResult& result, SearchMode mode) {
+  if (mode == SearchMode::kKeyword) return {.similarity = 0, .feedback = 0, .keyword = 1};
+  const bool by_words = mode == SearchMode::kHybrid && result.has_keywords;
+  const double meaning = by_words ? 0.5 : 1;
+  EvidenceWeights weights = {.similarity = meaning, .feedback = 0, .keyword = 1 - meaning};
+  if (mode == SearchMode::kHybrid && result.feedback_scale > 0)
+    weights.similarity = weights.feedback = meaning * result.feedback_scale;
+  return weights;
+}
 
 Evidence evidence_of(const Candidate& candidate, const CandidateResult& result, SearchMode mode) {
   Evidence evidence;
   evidence.similarity = candidate.similarity.value_or(0.0F);
+  evidence.feedback = candidate.feedback;
   if (result.greatest_keyword > 0) evidence.keyword = candidate.keyword / result.greatest_keyword;
-  switch (mode) {
-    case SearchMode::kVector:
-      evidence.score = evidence.similarity;
-      break;
-    case SearchMode::kKeyword:
-      evidence.score = evidence.keyword;
-      break;
-    case SearchMode::kHybrid:
-      evidence.score =
-          result.has_keywords ? (evidence.similarity + evidence.keyword) / 2 : evidence.similarity;
-      break;
-  }
+  const EvidenceWeights weights = weights_of(result, mode);
+  evidence.score = weights.similarity * evidence.similarity + weights.feedback * evidence.feedback +
+                   weights.keyword * evidence.keyword;
   return evidence;
 }
 

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "nearlite/base/names.h"
+#include "scoring.h"
 #include "store_reply.h"
 
 namespace nearlite {
@@ -32,39 +33,6 @@ double cosine(std::span<const float> a, std::span<const float> b) {
     bb += double{b[i]} * double{b[i]};
   }
   return aa > 0 && bb > 0 ? dot / std::sqrt(aa * bb) : 0;
-}
-
-void scale(RetrievalHit& hit, double factor) {
-  hit.score *= factor;
-  for (SignalPart& part : hit.parts) {
-    part.weight *= factor;
-    part.contribution *= factor;
-  }
-}
-
-/// The confidence becomes the score. It is no sum, so each part takes its share of it.
-void score_by_confidence(RetrievalHit& hit) {
-  const double evidence = hit.score;
-  if (evidence > 0) {
-    scale(hit, *hit.confidence / evidence);
-  } else {
-    hit.parts = {{"confidence", *hit.confidence, 1, *hit.confidence}};
-  }
-  hit.score = *hit.confidence;
-}
-
-/// What was asked for by name stands above everything that is only like it: each half of the scale
-/// is for one of the two.
-void raise_exact(std::vector<Found>& found) {
-  if (std::ranges::none_of(found, [](const Found& one) { return one.hit.exact; })) return;
-  for (Found& one : found) {
-    scale(one.hit, 0.5);
-    if (one.hit.confidence) *one.hit.confidence /= 2;
-    if (!one.hit.exact) continue;
-    one.hit.score += 0.5;
-    one.hit.parts.push_back({"exact", 1, 0.5, 0.5});
-    if (one.hit.confidence) *one.hit.confidence += 0.5;
-  }
 }
 
 std::string count(std::size_t number, const char* what) {
@@ -112,6 +80,7 @@ void drop_doubtful(std::vector<Found>& found, double least, RetrievalResult& res
 }  // namespace
 
 RetrievalResult merge_replies(std::vector<StoreReply> replies, const RetrievalOptions& options) {
+  score_replies(replies);
   RetrievalResult result;
   result.k = options.k;
   std::vector<std::string> reasons;
@@ -138,10 +107,6 @@ RetrievalResult merge_replies(std::vector<StoreReply> replies, const RetrievalOp
   const bool calibrated = std::ranges::all_of(found, is_calibrated);
   if (!calibrated || (found.empty() && !result.stores.empty() && !result.stores[0].background))
     result.confidence_note = kNotCalibrated;
-  if (calibrated) {
-    for (Found& one : found) score_by_confidence(one.hit);
-  }
-  raise_exact(found);
   // Stable: hits of one store that are equally good stay in the order of their keys.
   std::ranges::stable_sort(found, [](const Found& a, const Found& b) {
     return std::tuple(-a.hit.score, std::string_view(a.hit.store)) <

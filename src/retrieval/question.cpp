@@ -22,6 +22,40 @@ constexpr auto kCommonWords = std::to_array<std::string_view>(
      "of",    "on",    "or",   "so",   "than",  "that", "the",  "their", "then",  "there",
      "these", "this",  "to",   "was",  "we",    "were", "what", "when",  "where", "which",
      "who",   "why",   "will", "with", "would", "you",  "your"});
+// Sorted. What errno may be, without the names that hold a digit, which are identifiers anyway.
+constexpr auto kErrorNames = std::to_array<std::string_view>(
+    {"EACCES",          "EADDRINUSE",      "EADDRNOTAVAIL", "EADV",
+     "EAFNOSUPPORT",    "EAGAIN",          "EALREADY",      "EBADE",
+     "EBADF",           "EBADFD",          "EBADMSG",       "EBADR",
+     "EBADRQC",         "EBADSLT",         "EBFONT",        "EBUSY",
+     "ECANCELED",       "ECHILD",          "ECHRNG",        "ECOMM",
+     "ECONNABORTED",    "ECONNREFUSED",    "ECONNRESET",    "EDEADLK",
+     "EDEADLOCK",       "EDESTADDRREQ",    "EDOM",          "EDOTDOT",
+     "EDQUOT",          "EEXIST",          "EFAULT",        "EFBIG",
+     "EHOSTDOWN",       "EHOSTUNREACH",    "EIDRM",         "EILSEQ",
+     "EINPROGRESS",     "EINTR",           "EINVAL",        "EISCONN",
+     "EISDIR",          "EISNAM",          "EKEYEXPIRED",   "EKEYREJECTED",
+     "EKEYREVOKED",     "ELIBACC",         "ELIBBAD",       "ELIBEXEC",
+     "ELIBMAX",         "ELIBSCN",         "ELNRNG",        "ELOOP",
+     "EMEDIUMTYPE",     "EMFILE",          "EMLINK",        "EMSGSIZE",
+     "EMULTIHOP",       "ENAMETOOLONG",    "ENAVAIL",       "ENETDOWN",
+     "ENETRESET",       "ENETUNREACH",     "ENFILE",        "ENOANO",
+     "ENOBUFS",         "ENOCSI",          "ENODATA",       "ENODEV",
+     "ENOENT",          "ENOEXEC",         "ENOKEY",        "ENOLCK",
+     "ENOLINK",         "ENOMEDIUM",       "ENOMEM",        "ENOMSG",
+     "ENONET",          "ENOPKG",          "ENOPROTOOPT",   "ENOSPC",
+     "ENOSR",           "ENOSTR",          "ENOSYS",        "ENOTBLK",
+     "ENOTCONN",        "ENOTDIR",         "ENOTEMPTY",     "ENOTNAM",
+     "ENOTRECOVERABLE", "ENOTSOCK",        "ENOTSUP",       "ENOTTY",
+     "ENOTUNIQ",        "ENXIO",           "EOPNOTSUPP",    "EOVERFLOW",
+     "EOWNERDEAD",      "EPERM",           "EPFNOSUPPORT",  "EPIPE",
+     "EPROTO",          "EPROTONOSUPPORT", "EPROTOTYPE",    "ERANGE",
+     "EREMCHG",         "EREMOTE",         "EREMOTEIO",     "ERESTART",
+     "ERFKILL",         "EROFS",           "ESHUTDOWN",     "ESOCKTNOSUPPORT",
+     "ESPIPE",          "ESRCH",           "ESRMNT",        "ESTALE",
+     "ESTRPIPE",        "ETIME",           "ETIMEDOUT",     "ETOOMANYREFS",
+     "ETXTBSY",         "EUCLEAN",         "EUNATCH",       "EUSERS",
+     "EWOULDBLOCK",     "EXDEV",           "EXFULL"});
 constexpr std::size_t kMaxWords = 64;  // of an expression; a longer question is cut
 constexpr std::size_t kFewWords = 3;   // a number in so short a question is what is looked for
 constexpr std::size_t kCodeDigits = 3;
@@ -145,11 +179,7 @@ bool is_identifier(std::string_view piece) {
     letter = letter || is_letter(c);
   }
   if (!letter) return false;
-  // The names of errno: ENOSPC, ECONNRESET
-  if (piece.size() >= 5 && piece.front() == 'E' &&
-      std::ranges::all_of(piece, [](char c) { return c >= 'A' && c <= 'Z'; })) {
-    return true;
-  }
+  if (std::ranges::binary_search(kErrorNames, piece)) return true;
   if (piece.find('_') != std::string_view::npos || piece.find("::") != std::string_view::npos)
     return true;
   if (digit) return !is_measure(piece);

@@ -47,8 +47,8 @@ TEST(AQuestion, KnowsIdentifiersAndErrorCodes) {
                            "0x8007000e", "foo.bar", "__init__", "python3-numpy"}) {
     EXPECT_TRUE(is_identifier(name)) << name;
   }
-  for (const char* word :
-       {"upload", "404", "well-known", "e.g", "end.The", "3d", "2nd", "1990s", "", "NASA"}) {
+  for (const char* word : {"upload", "404", "well-known", "e.g", "end.The", "3d", "2nd", "1990s",
+                           "", "NASA", "ELECTRON"}) {
     EXPECT_FALSE(is_identifier(word)) << word;
   }
   EXPECT_EQ(parse_question("what is (ERR_CONN_RESET)?").exact, "\"ERR_CONN_RESET\"");

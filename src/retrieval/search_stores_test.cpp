@@ -5,7 +5,9 @@
 
 #include <cmath>
 
+#include "confidence.h"
 #include "fake_store.h"
+#include "fusion.h"
 
 namespace nearlite {
 namespace {
@@ -166,8 +168,8 @@ TEST_F(SearchStores, WhatIsAskedForByNameComesFirstInAllStores) {
   const RetrievalResult result = search("error code E0432");
   EXPECT_THAT(std::vector<std::string>({places(result)[0], places(result)[1]}),
               testing::UnorderedElementsAre("a 2", "b 2"));
-  EXPECT_GE(result.hits[1].score, 0.5);
-  EXPECT_LE(result.hits[2].score, 0.5);
+  EXPECT_GE(result.hits[1].score, 0.9);
+  EXPECT_LE(result.hits[2].score, 0.9);
   EXPECT_THAT(result.hits[0].reason, HasSubstr("exact match"));
 }
 
@@ -206,9 +208,15 @@ TEST_F(SearchStores, AStoreWithoutWordsIsSearchedByVectorAndSaysSo) {
   EXPECT_TRUE(search("disk", {.mode = SearchMode::kKeyword}).complete);
 }
 
-TEST_F(SearchStores, AConfidenceIsTheMapOfEvidenceAndBackground) {
+/// A store large enough to be calibrated.
+std::vector<std::string> many_notes() {
   std::vector<std::string> bodies;
   for (int i = 0; i < 60; ++i) bodies.push_back("note number " + std::to_string(i));
+  return bodies;
+}
+
+TEST_F(SearchStores, AConfidenceIsTheMapOfTheCosineAndTheBackground) {
+  std::vector<std::string> bodies = many_notes();
   bodies.push_back("the disk is full");
   add_embedded("a", bodies);
   const RetrievalResult vector = search("disk is full", {.mode = SearchMode::kVector});
@@ -216,21 +224,76 @@ TEST_F(SearchStores, AConfidenceIsTheMapOfEvidenceAndBackground) {
   const double background = *vector.stores[0].background;
   EXPECT_LT(background, 0.1);
   const RetrievalHit& best = vector.hits[0];
-  const double odds = -3.011 + 5.567 * best.similarity - 5.548 * background;
-  EXPECT_NEAR(*best.confidence, 1 / (1 + std::exp(-odds)), 1e-9);
+  EXPECT_EQ(*best.level, best.similarity);
+  EXPECT_EQ(*best.confidence, confidence_of(best.similarity, background));
   EXPECT_EQ(best.score, *best.confidence);
   EXPECT_EQ(vector.confidence_note, "");
   const RetrievalHit hybrid = search("disk is full").hits[0];
-  const double evidence = (hybrid.similarity + hybrid.parts[1].value) / 2;
-  EXPECT_NEAR(*hybrid.confidence,
-              1 / (1 + std::exp(-(-2.892 + 7.098 * evidence - 4.878 * background))), 1e-9);
-  EXPECT_NEAR(hybrid.parts[0].contribution + hybrid.parts[1].contribution, hybrid.score, 1e-9);
+  EXPECT_EQ(*hybrid.confidence, confidence_of(*hybrid.level, background));
+  double sum = 0;
+  for (const SignalPart& part : hybrid.parts) sum += part.contribution;
+  EXPECT_NEAR(sum, hybrid.score, 1e-9);
+  // By hand: 1 / (1 + e^-(-2.76 + 5.14 * 0.6 - 4.94 * 0.1)) = 1 / (1 + e^0.17)
+  EXPECT_NEAR(confidence_of(0.6, 0.1), 1 / (1 + std::exp(0.17)), 1e-12);
+}
+
+TEST(Levels, WhatWordsMoveUpTakesTheCosineOfItsPlace) {
+  const std::vector<double> levels =
+      levels_of(std::vector{0.3, 0.9, 0.5, 0.4, 0.35, 0.34, 0.33, 0.32, 0.31, 0.2, 0.1, 0.8});
+  const std::vector<double> wanted = {0.9,  0.5,  0.4, 0.35, 0.34,     0.33,
+                                      0.32, 0.31, 0.3, 0.2,  0.199999, 0.1};
+  ASSERT_THAT(levels, SizeIs(wanted.size()));
+  for (std::size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(levels[i], wanted[i], 1e-12) << i;
+}
+
+TEST_F(SearchStores, OfSeveralStoresTheGreatestBackgroundCounts) {
+  std::vector<std::string> of_disks = many_notes();
+  for (std::string& body : of_disks) body = "disk " + body;
+  add_embedded("disks", of_disks);
+  add_embedded("notes", many_notes());
+  const RetrievalResult result = search("disk");
+  const double greatest = *result.stores[0].background;
+  EXPECT_GT(greatest, *result.stores[1].background);
+  for (const RetrievalHit& hit : result.hits) {
+    EXPECT_EQ(hit.store, "disks");
+    EXPECT_EQ(*hit.confidence, confidence_of(*hit.level, greatest));
+  }
+}
+
+TEST_F(SearchStores, AStoreTooSmallToBeCalibratedStandsInItsPlaceAndClaimsNothing) {
+  add_embedded("large", many_notes());
+  add_embedded("small", {"the disk is full", "lamp"});
+  const RetrievalResult result = search("the disk is full");
+  EXPECT_EQ(places(result)[0], "small 1");
+  EXPECT_EQ(result.hits[0].confidence, std::nullopt);
+  EXPECT_EQ(result.hits[0].score,
+            confidence_of(*result.hits[0].level, *result.stores[0].background));
+  EXPECT_EQ(result.hits[1].score, result.hits[1].confidence.value_or(result.hits[1].score));
+  EXPECT_THAT(result.confidence_note, HasSubstr("calibrated"));
+}
+
+TEST_F(SearchStores, RowsLikeTheBestOnesGainByIt) {
+  std::vector<std::string> bodies = many_notes();
+  for (const char* body :
+       {"disk full partition", "disk full partition now", "disk full partition yes",
+        "partition cleanup guide", "lamp cleanup guide"})
+    bodies.emplace_back(body);
+  add_embedded("a", bodies);
+  const RetrievalResult result = search("disk full", {.k = 20});
+  const auto place = [&](std::int64_t key) {
+    return std::ranges::find(result.hits, RecordKey(key), &RetrievalHit::key) - result.hits.begin();
+  };
+  ASSERT_LT(place(64), 20);
+  EXPECT_LT(place(64), place(65));  // neither says a word of the question
+  const auto& parts = result.hits[0].parts;
+  EXPECT_TRUE(
+      std::ranges::any_of(parts, [](const SignalPart& part) { return part.signal == "feedback"; }));
+  for (const RetrievalHit& hit : search("disk full", {.mode = SearchMode::kVector}).hits)
+    EXPECT_THAT(hit.parts, SizeIs(1));
 }
 
 TEST_F(SearchStores, NothingIsAnAnswerWhereNothingIsConfident) {
-  std::vector<std::string> bodies;
-  for (int i = 0; i < 60; ++i) bodies.push_back("note number " + std::to_string(i));
-  add_embedded("a", bodies);
+  add_embedded("a", many_notes());
   const RetrievalResult result = search("elephant", {.min_confidence = 0.5});
   EXPECT_THAT(result.hits, IsEmpty());
   EXPECT_TRUE(result.complete);

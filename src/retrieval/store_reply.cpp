@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "confidence.h"
 #include "fusion.h"
 #include "nearlite/base/clock.h"
 #include "nearlite/embeddable/candidates.h"
@@ -36,6 +35,10 @@ Fields shown_values(const Store& store, const RecordHit& hit, std::span<const st
 
 /// At least this many records are taken from each list, so that one that is good in both is seen.
 constexpr std::size_t kDepth = 100;
+/// At least this many are judged together (levels_of), however few are asked for.
+constexpr std::size_t kPlaces = 10;
+/// Candidates that the others are compared with.
+constexpr std::size_t kBest = 3;
 
 CandidateQuery candidate_query(const Store& store, const Question& question,
                                std::span<const float> vector, const RetrievalOptions& options,
@@ -62,12 +65,15 @@ CandidateQuery candidate_query(const Store& store, const Question& question,
 }
 
 /// What speaks for the hit; the contributions add up to the score of the evidence.
-std::vector<SignalPart> parts_of(const Evidence& evidence, bool has_keywords, SearchMode mode) {
-  if (mode == SearchMode::kKeyword) return {{"keyword", evidence.keyword, 1, evidence.keyword}};
-  if (mode == SearchMode::kVector || !has_keywords)
-    return {{"similarity", evidence.similarity, 1, evidence.similarity}};
-  return {{"similarity", evidence.similarity, 0.5, evidence.similarity / 2},
-          {"keyword", evidence.keyword, 0.5, evidence.keyword / 2}};
+std::vector<SignalPart> parts_of(const Evidence& evidence, const EvidenceWeights& weights) {
+  std::vector<SignalPart> parts;
+  const auto add = [&](const char* signal, double value, double weight) {
+    if (weight > 0) parts.push_back({signal, value, weight, value * weight});
+  };
+  add("similarity", evidence.similarity, weights.similarity);
+  add("feedback", evidence.feedback, weights.feedback);
+  add("keyword", evidence.keyword, weights.keyword);
+  return parts;
 }
 
 RetrievalHit hit_of(const Store& store, const Question& question, const ReadCandidate& read,
@@ -82,12 +88,11 @@ RetrievalHit hit_of(const Store& store, const Question& question, const ReadCand
   hit.score = evidence.score;
   hit.similarity = static_cast<double>(read.hit.similarity);
   hit.distance = static_cast<double>(read.hit.distance);
-  hit.confidence = confidence_of(evidence.score, found.background, options.mode);
   hit.stale = read.hit.stale;
   hit.reason = reason_of(candidate, evidence, options.mode);
   if (candidate.similarity) hit.signals["similarity"] = evidence.similarity;
   if (options.mode != SearchMode::kVector) hit.signals["keyword"] = candidate.keyword;
-  hit.parts = parts_of(evidence, found.has_keywords, options.mode);
+  hit.parts = parts_of(evidence, weights_of(found, options.mode));
   if (candidate.vector_rank > 0) hit.found_by.push_back(found.path);
   if (candidate.keyword_rank > 0) hit.found_by.emplace_back("keyword");
   hit.snippet = make_snippet(read.hit.passage_text, question.text, options.snippet_bytes);
@@ -107,6 +112,11 @@ StoreReply ask_store(const Store& store, const Question& question, std::span<con
   for (;; query.depth *= 4) {
     found = store.find_candidates(query);
     order_candidates(found, options.mode);
+    // Of a store of few rows the best are mostly strangers to the question.
+    if (options.mode == SearchMode::kHybrid && found.background) {
+      store.add_feedback(vector, kBest, found);
+      order_candidates(found, options.mode);
+    }
     read = store.read_candidates(found.candidates, options.k);
     if (read.size() == options.k || found.exhausted) break;
   }
@@ -121,7 +131,15 @@ StoreReply ask_store(const Store& store, const Question& question, std::span<con
   reply.incomplete_reason = found.incomplete_reason;
   if (options.mode == SearchMode::kKeyword && !found.has_keywords && found.records > 0)
     reply.incomplete_reason = "its texts are not searched by word before the next backfill";
+  const std::size_t num_places =
+      read.empty() ? 0
+                   : std::max(read.back().index + 1, std::min(kPlaces, found.candidates.size()));
+  for (const Candidate& candidate : std::span(found.candidates).first(num_places)) {
+    reply.places.push_back(
+        {candidate.similarity ? std::optional<double>(*candidate.similarity) : std::nullopt});
+  }
   for (const ReadCandidate& one : read) {
+    reply.place_of_hit.push_back(one.index);
     reply.hits.push_back(hit_of(store, question, one, found, options));
     if (options.distinct)
       reply.vectors.push_back(store.get_vector(one.hit.key).value_or(std::vector<float>{}));

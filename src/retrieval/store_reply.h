@@ -10,10 +10,17 @@
 
 namespace nearlite {
 
+/// A candidate of the best ones of a store, read or not: what its place in the list follows from.
+struct Place {
+  std::optional<double> similarity;
+};
+
 /// What one store said: an answer or a failure.
 struct StoreReply {
   StoreAnswer answer;
   std::vector<RetrievalHit> hits;           // best first; exact matches before all others
+  std::vector<Place> places;                // of the candidates, best first
+  std::vector<std::size_t> place_of_hit;    // by hit
   std::vector<std::vector<float>> vectors;  // of the hits, if options.distinct
   std::string model;                        // whose vectors they are
   bool exhausted = true;                    // there are no further hits

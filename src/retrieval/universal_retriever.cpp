@@ -17,6 +17,7 @@
 #include "nearlite/base/clock.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
+#include "scoring.h"
 #include "store_reply.h"
 
 namespace nearlite {
@@ -51,6 +52,7 @@ struct Phrase {
   const char* phrase;
 };
 constexpr std::array kPhrases = {Phrase{"similarity", "high vector similarity"},
+                                 Phrase{"feedback", "like the best of its store"},
                                  Phrase{"keyword", "matching words"},
                                  Phrase{"roi", "high ROI uplift"},
                                  Phrase{"frequency", "frequent error recurrence"},
@@ -143,23 +145,16 @@ ResultBundle bundle_of(RetrievalHit hit, const std::string& origin) {
 }
 
 /// The score of the match alone, 0 to 1, with its parts.
-void score_match(std::vector<ResultBundle>& results, bool reference) {
-  const bool calibrated = std::ranges::all_of(
-      results, [](const ResultBundle& result) { return result.confidence.has_value(); });
-  for (ResultBundle& result : results) {
-    double match = calibrated ? *result.confidence : result.score;
-    if (reference) match = 1 / (1 + std::sqrt(std::max(0.0, 2 * (1 - result.similarity))));
-    match = std::clamp(match, 0.0, 1.0);
-    if (result.score > 0) {
-      for (SignalPart& part : result.parts) {
-        part.weight *= match / result.score;
-        part.contribution *= match / result.score;
-      }
-    } else {
-      result.parts = {{"similarity", match, 1, match}};
-    }
-    result.score = match;
+void score_match(RetrievalHit& hit, bool reference) {
+  const double match =
+      reference ? 1 / (1 + std::sqrt(std::max(0.0, 2 * (1 - hit.similarity)))) : hit.score;
+  const double bounded = std::clamp(match, 0.0, 1.0);
+  if (hit.score > 0) {
+    scale_score(hit, bounded / hit.score);
+  } else {
+    hit.parts = {{"similarity", bounded, 1, bounded}};
   }
+  hit.score = bounded;
 }
 
 /// At most 1, also after links.
@@ -370,6 +365,8 @@ UniversalRetriever::Gathered UniversalRetriever::gather(const std::vector<Source
     replies = asked.replies;
   }
   Gathered gathered;
+  std::vector<StoreReply> answered;
+  std::vector<std::string> origins;
   for (std::size_t i = 0; i < sources.size(); ++i) {
     if (!started[i]) continue;
     const Source& source = *sources[i];
@@ -381,11 +378,17 @@ UniversalRetriever::Gathered UniversalRetriever::gather(const std::vector<Source
       failures.push_back(*replies[i]->failure);
     } else {
       gathered.databases.emplace(source.origin, source.store->database_path());
-      for (RetrievalHit& hit : replies[i]->hits) {
-        const auto id = row_id(hit);
-        if (id) gathered.ids[{hit.store, hit.key.display()}] = *id;
-        gathered.results.push_back(bundle_of(std::move(hit), source.origin));
-      }
+      answered.push_back(std::move(*replies[i]));
+      origins.push_back(source.origin);
+    }
+  }
+  const bool reference = options_.scoring == Scoring::kReference;
+  if (!reference) score_replies(answered);
+  for (std::size_t i = 0; i < answered.size(); ++i) {
+    for (RetrievalHit& hit : answered[i].hits) {
+      if (const auto id = row_id(hit)) gathered.ids[{hit.store, hit.key.display()}] = *id;
+      score_match(hit, reference);
+      gathered.results.push_back(bundle_of(std::move(hit), origins[i]));
     }
   }
   return gathered;
@@ -432,7 +435,6 @@ RetrieverResult UniversalRetriever::answer(const Question& question,
   asked->replies.resize(sources.size());
   const std::vector<bool> started = ask(sources, asked, failures);
   Gathered gathered = gather(sources, started, *asked, failures);
-  score_match(gathered.results, reference);
   RetrieverResult result;
   std::vector<ResultBundle> best = best_of(std::move(gathered.results), options.top_k, result);
   LinkTables links(gathered.databases);

@@ -1,5 +1,6 @@
 """Search modes, explanations, folding, similar rows and evaluation."""
 
+import json
 import unittest
 
 from program import NOTES, ProgramTest
@@ -76,6 +77,39 @@ class Retrieval(ProgramTest):
         self.succeed("eval", "app.db", *files, *below, "--fail-below", "vector.mrr@10=1")
         self.fail_with(2, "eval", "app.db", *files, "--fail-below", "speed=1")
         self.fail_with(3, "eval", "app.db", "--queries", "none.tsv", "--qrels", "q.trec")
+        self.fail_with(2, "eval", "app.db", "--queries", "q.tsv")
+
+    def test_golden_questions_of_a_project_fail_a_build(self):
+        self.notes()
+        self.assertIn("golden.tsv", self.fail_with(2, "eval", "app.db"))
+        (self.folder / "golden.tsv").write_text("# ours\ndisk full\t3\nsoup with tomatoes\t4\n")
+        self.succeed("eval", "app.db", "--fail-below", "ndcg@10=1")
+        (self.folder / "ci.tsv").write_text("disk full\t6\n")
+        self.assertEqual(self.run_program("eval", "app.db", "--golden", "ci.tsv", "--fail-below", "mrr@10=0.9").code, 5)
+
+    def test_evaluation_of_confidences_over_several_stores(self):
+        rows = [(f"{title} {i}", body) for i in range(10) for title, body in NOTES]
+        self.make_notes("a.db", rows=rows)
+        self.make_notes("b.db")
+        self.succeed("index", "a.db", "--table", "note:title,body", "--name", "many", "--yes")
+        self.succeed("index", "b.db", "--table", "note:title,body", "--name", "few", "--yes")
+        (self.folder / "q.tsv").write_text("a\tthe disk is full\n")
+        (self.folder / "q.trec").write_text("a 0 few/3 1\n" + "".join(f"a 0 many/{3 + 6 * i} 1\n" for i in range(10)))
+        (self.folder / "none.tsv").write_text("n\tmedieval church organs\n")
+        report = self.succeed("eval", "a.db", "b.db", "--queries", "q.tsv", "--qrels", "q.trec", "--unanswerable", "none.tsv",
+                              "--plot", "plot.svg", "--hits", "hits.jsonl", "--json").json
+        self.assertEqual(report["hybrid"]["ndcg@10"], 1)
+        self.assertEqual(report["unanswerable"], {"queries": 1, "claimed": 0})
+        calibration = report["calibration"]
+        self.assertEqual(sum(one["hits"] for one in calibration["bins"]), calibration["hits"])
+        self.assertTrue((self.folder / "plot.svg").read_text().startswith("<svg "))
+        hits = [json.loads(line) for line in (self.folder / "hits.jsonl").read_text().splitlines()]
+        self.assertEqual({hit["query"] for hit in hits}, {"a", "unanswerable:medieval church organs"})
+        self.assertTrue(all(hit["relevant"] for hit in hits if hit["query"] == "a"))
+        files = ["--queries", "q.tsv", "--qrels", "q.trec", "--plot", "two.svg", "--beside"]
+        self.succeed("eval", "a.db", "b.db", *files, "hits.jsonl")
+        self.assertIn(f">hits: error {calibration['error']:.3f}, ", (self.folder / "two.svg").read_text())
+        self.fail_with(2, "eval", "a.db", "b.db", *files, "q.trec")
 
 
 if __name__ == "__main__":

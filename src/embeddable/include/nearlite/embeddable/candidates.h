@@ -31,6 +31,8 @@ struct Candidate {
   RecordKey key{};
   std::int64_t slot = 0;              // of the passage to show
   std::optional<float> similarity{};  // cosine of the best passage; nothing: no vector was asked
+  std::int64_t nearest_slot = 0;      // of that passage
+  float feedback = 0;                 // its cosine with the mean of the best (add_feedback)
   double keyword = 0;           // BM25 of the best passage; 0: no word found, or below `depth`
   std::size_t vector_rank = 0;  // 1 is the best; 0: not found by the vector
   std::size_t keyword_rank = 0;
@@ -46,6 +48,8 @@ struct CandidateResult {
   // Mean cosine of the query with a sample of the store; nothing: it has none (small, or never
   // backfilled).
   std::optional<double> background{};
+  // After add_feedback: 1 / |question + mean of the best|, both of length 1. 0: there was none.
+  double feedback_scale = 0;
   bool has_keywords = false;        // all texts of the store are searched by word
   bool exhausted = false;           // there are no further ones
   std::string incomplete_reason{};  // why vectors could not be compared; empty: all is well

@@ -233,6 +233,10 @@ class EmbeddableDBMixin {
   /// Records that may answer, by vector and by words, before any row is read (candidates.h): one
   /// per record. Throws InvalidArgument if the size of the vector is not the store's dimension.
   CandidateResult find_candidates(const CandidateQuery& query) const;
+  /// Compares every candidate also with the mean direction of the first `best` of them, which is
+  /// known by stored vectors alone: Candidate::feedback, CandidateResult::feedback_scale.
+  /// Nothing happens without a vector in `query` or without vectors of the best.
+  void add_feedback(std::span<const float> query, std::size_t best, CandidateResult& result) const;
   /// Reads the rows of candidates in their order until `k` were there; rows that are gone are left
   /// out.
   std::vector<ReadCandidate> read_candidates(std::span<const Candidate> candidates,

@@ -39,4 +39,12 @@ std::vector<std::pair<std::string, std::string>> read_queries(const std::filesys
 /// same.
 std::map<std::string, Judgements> read_qrels(const std::filesystem::path& file);
 
+/// Questions with the rows that answer them, by lines of `question TAB row TAB row ...`; lines that
+/// begin with # say nothing. A question's id is the number of its line. Throws the same.
+struct GoldenQuestions {
+  std::vector<std::pair<std::string, std::string>> queries{};  // (id, question)
+  std::map<std::string, Judgements> qrels{};
+};
+GoldenQuestions read_golden(const std::filesystem::path& file);
+
 }  // namespace nearlite

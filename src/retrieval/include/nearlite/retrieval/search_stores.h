@@ -50,8 +50,9 @@ struct RetrievalHit {
   double similarity = 0;             // cosine; NaN if the question was not compared by vector
   double distance = 0;               // in the convention of the store's backend; NaN likewise
   std::optional<double> confidence;  // nothing until the store is calibrated
-  bool exact = false;                // says an identifier or a phrase of the question
-  bool stale = false;                // the row's text is not the one that was embedded
+  std::optional<double> level;  // the cosine that the confidence is read from (fusion.h: levels_of)
+  bool exact = false;           // says an identifier or a phrase of the question
+  bool stale = false;           // the row's text is not the one that was embedded
   std::string reason;
   std::map<std::string, double> signals;
   std::vector<SignalPart> parts;
