@@ -59,7 +59,8 @@ class ConfigReader : private TomlSource {
     const toml::node* node = table.get(key);
     if (node == nullptr) return fallback;
     const toml::value<std::int64_t>* value = node->as_integer();
-    if (value == nullptr || value->get() < 1 || value->get() > kMostGenerations)
+    // 0, as the fallback: there is none.
+    if (value == nullptr || value->get() < std::min(fallback, 1) || value->get() > kMostGenerations)
       fail(*node, "\"" + key + "\" must be a number from 1 to 1000000");
     return static_cast<int>(value->get());
   }

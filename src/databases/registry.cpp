@@ -265,6 +265,7 @@ EmbeddableOptions Registry::with_settings(EmbeddableOptions options, const Store
                                           const std::string& configured_model,
                                           const std::optional<Backend>& configured_backend) const {
   options.gate = gate_of(entry);
+  options.keeps_model = true;
   if (settings_.model_name) {
     options.model_name = *settings_.model_name;
   } else if (!configured_model.empty()) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "nearlite/base/error.h"
+#include "nearlite_test/message_of.h"
 #include "note_db.h"
 
 namespace nearlite {
@@ -157,6 +158,54 @@ TEST_F(NotesTest, OwnVectorsOfAnotherDimensionAreSkippedWithTheReason) {
   ASSERT_EQ(result.skipped_records.size(), 1U);
   EXPECT_THAT(result.skipped_records[0].reason, HasSubstr("another dimension"));
   EXPECT_EQ(notes.backfill_embeddings().unchanged, 2U);
+}
+
+TEST_F(NotesTest, ATextOfManyRowsIsEncodedOnce) {
+  for (int id = 1; id <= 6; ++id)
+    note(id, id % 2 == 0 ? "the same text" : "own text " + std::to_string(id));
+  NoteDB notes = open();
+  const BackfillResult expected = notes.backfill_embeddings({.dry_run = true});
+  encoder_->documents_encoded = 0;
+  const BackfillResult done = notes.backfill_embeddings();
+  EXPECT_EQ(encoder_->documents_encoded, 4U);
+  EXPECT_EQ(done.embedded, 6U);
+  EXPECT_EQ(done.tokens, 3U * 3 + 3);
+  EXPECT_EQ(expected.tokens, done.tokens);
+  for (const int id : {2, 4, 6})
+    EXPECT_EQ(*notes.get_vector(id), FakeEncoder::vector_of("the same text"));
+}
+
+TEST_F(NotesTest, AnotherModelIsRefusedWhereTheStoreKeepsItsOwn) {
+  note(1, "one");
+  open().backfill_embeddings();
+  EmbeddableOptions other = options();
+  other.encoder = std::make_shared<FakeEncoder>("fake-2");
+  other.keeps_model = true;
+  NoteDB notes(db_.handle(), other);
+  EXPECT_EQ(notes.vectors_model(), "test/fake-1");
+  EXPECT_THAT(message_of<InvalidArgument>([&] { notes.backfill_embeddings(); }),
+              testing::AllOf(HasSubstr("by test/fake-1"), HasSubstr("is test/fake-2 now")));
+  EXPECT_EQ(*notes.get_vector(1), FakeEncoder::vector_of("one"));
+}
+
+TEST_F(NotesTest, RowsOfAViewWithoutAnOrderHoldNoLock) {
+  for (int id = 1; id <= 5; ++id) note(id, "text " + std::to_string(id));
+  db_.execute(
+      "CREATE VIEW pair AS SELECT max(id) AS last, group_concat(body) AS body, NULL, x'01' FROM "
+      "note GROUP BY id / 2");
+  RecordCursor rows = query_records(db_.handle(), "SELECT * FROM pair", {.kind = "pair"});
+  SourceRecord row;
+  ASSERT_TRUE(rows.next(row));
+  Connection owner = Connection::open(folder_ / "notes.db", false);
+  sqlite3_busy_timeout(owner.handle(), 0);
+  owner.execute("DELETE FROM note");  // a rollback journal: a reader would be in the way
+  std::size_t count = 1;
+  while (rows.next(row)) ++count;
+  EXPECT_EQ(count, 3U);
+  EXPECT_EQ(row.key, RecordKey(5));
+  EXPECT_EQ(row.record.get("body"), "text 4,text 5");
+  EXPECT_TRUE(std::holds_alternative<std::monostate>(row.record.fields()[2].second));
+  EXPECT_TRUE(std::holds_alternative<Blob>(row.record.fields()[3].second));
 }
 
 }  // namespace

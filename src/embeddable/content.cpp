@@ -53,9 +53,14 @@ Content of_vector(std::vector<float> vector) {
   return content;
 }
 
-Content of_text(std::string text, const Record& record) {
+Content of_text(std::string text, const Record& record, const std::uint64_t* embedded) {
   Content content;
   content.hash = xxh3_64(text);
+  if (embedded != nullptr && *embedded == content.hash) {  // looked at when it was embedded
+    content.kind = Content::Kind::kText;
+    content.text = std::move(text);
+    return content;
+  }
   if (const auto at = find_invalid_utf8(text)) {
     return skipped("the text is not valid UTF-8 at byte " + std::to_string(*at), content.hash);
   }
@@ -74,10 +79,11 @@ Content of_text(std::string text, const Record& record) {
 
 }  // namespace
 
-Content content_of(const EmbeddableDBMixin& db, const Record& record) {
+Content content_of(const EmbeddableDBMixin& db, const Record& record,
+                   const std::uint64_t* embedded) {
   try {
     if (auto vector = db.vector(record)) return of_vector(std::move(*vector));
-    return of_text(db.text(record), record);
+    return of_text(db.text(record), record, embedded);
   } catch (
       const InvalidArgument& error) {  // the record itself is wrong: it will be so the next time
     return skipped(error.what(), xxh3_64(error.what()));

@@ -26,8 +26,10 @@ struct Content {
   std::string reason;
 };
 
-/// Asks the hooks of `db` what a record holds. Throws nothing of theirs.
-Content content_of(const EmbeddableDBMixin& db, const Record& record);
+/// Asks the hooks of `db` what a record holds. Throws nothing of theirs. A text whose hash is
+/// *embedded is known to be one that can be.
+Content content_of(const EmbeddableDBMixin& db, const Record& record,
+                   const std::uint64_t* embedded = nullptr);
 
 /// The model identity of a store with vectors of its own.
 std::string own_identity(std::size_t dim);

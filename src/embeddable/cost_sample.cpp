@@ -15,14 +15,26 @@ constexpr std::size_t kTextsForLanguage = 200;
 // What a record costs beside the encoder, roughly: of the order of backfills of package
 // descriptions.
 constexpr double kStoreMsPerPassage = 0.05;
-// Rows, keys, hashes, times and their indexes, per record and per passage; SQLite's pages of 4096
-// bytes hold two vectors of 384 floats, and are a quarter empty.
-constexpr std::uint64_t kRecordBytes = 230;
-constexpr std::uint64_t kPassageBytes = 110;
-constexpr double kPageFill = 0.8;
-constexpr std::uint64_t kSegmentBytesPerRow = 40;
+// The sidecar's tables, as `dbstat` shows them for 63,666 package descriptions: keys, hashes, times
+// and their indexes per record; beside the vector itself per passage; the words and their text by
+// bytes of text.
+constexpr std::uint64_t kRecordBytes = 180;
+constexpr std::uint64_t kVectorRowBytes = 55;
+constexpr std::uint64_t kKeywordRowBytes = 12;
+constexpr double kKeywordBytesPerByte = 1.55;
+constexpr std::uint64_t kPageBytes = 4096;
+constexpr std::uint64_t kPageHeadBytes = 8;
+constexpr std::uint64_t kSegmentBytesPerRow = 24;
 constexpr std::uint64_t kJsonBytesPerRecord = 210;
 constexpr double kAnnoyTrees = 0.6;  // beside the vectors
+
+/// What a vector takes in the sidecar: rows share a page, or each has pages of its own.
+std::uint64_t bytes_of_row(std::size_t dim) {
+  const std::uint64_t row = dim * sizeof(float) + kVectorRowBytes;
+  const std::uint64_t room = kPageBytes - kPageHeadBytes;
+  if (row <= room) return kPageBytes / (room / row);
+  return (row + room - 1) / room * kPageBytes;
+}
 
 }  // namespace
 
@@ -56,9 +68,11 @@ double CostSample::milliseconds(const TextCost& cost, const Embedder& embedder) 
 
 std::uint64_t bytes_on_disk(const TextCost& cost, std::size_t dim, Backend backend) {
   const std::uint64_t vectors = cost.passages * dim * sizeof(float);
-  const auto in_pages = static_cast<double>(vectors + cost.passages * kPassageBytes) / kPageFill;
-  std::uint64_t bytes = static_cast<std::uint64_t>(in_pages) + cost.texts * kRecordBytes + vectors +
-                        cost.passages * (dim + kSegmentBytesPerRow);
+  const auto words =
+      static_cast<std::uint64_t>(static_cast<double>(cost.bytes) * kKeywordBytesPerByte) +
+      cost.passages * kKeywordRowBytes;
+  std::uint64_t bytes = cost.passages * bytes_of_row(dim) + cost.texts * kRecordBytes + words +
+                        vectors + cost.passages * (dim + kSegmentBytesPerRow);
   if (backend != Backend::kAuto) {
     const double trees = backend == Backend::kAnnoy ? kAnnoyTrees : 0;
     bytes += static_cast<std::uint64_t>(static_cast<double>(vectors) * (1 + trees)) +
@@ -105,7 +119,7 @@ CostEstimate EmbeddableDBMixin::estimate_cost(const CostOptions& options) const 
     return static_cast<std::size_t>(static_cast<double>(count) * scale + 0.5);
   };
   estimate.cost = {scaled(counted.texts), scaled(counted.longer), scaled(counted.passages),
-                   scaled(counted.tokens)};
+                   scaled(counted.tokens), scaled(counted.bytes)};
   if (dim == 0 && counted.texts > 0) dim = encoder().info().dim;
   estimate.bytes = bytes_on_disk(estimate.cost, dim, options_.backend);
   const std::vector<std::string_view> views(languages.begin(), languages.end());

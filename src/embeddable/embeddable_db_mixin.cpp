@@ -110,12 +110,7 @@ std::vector<float> EmbeddableDBMixin::encode_text(std::string_view text) const {
 
 const TextEncoder& EmbeddableDBMixin::question_encoder() const {
   std::optional<ModelGeneration> model;
-  engine().read([&](Sidecar& sidecar) {
-    const std::string id = sidecar.fact(options_.store_name, "model").value_or("");
-    for (ModelGeneration& known : sidecar.models(options_.store_name)) {
-      if (std::to_string(known.id) == id) model = std::move(known);
-    }
-  });
+  engine().read([&](Sidecar& sidecar) { model = active_model(sidecar, options_.store_name); });
   if (!model || is_own_identity(model->identity)) return encoder();
   try {
     if (encoder().info().identity == model->identity) return encoder();
@@ -131,6 +126,15 @@ const TextEncoder& EmbeddableDBMixin::question_encoder() const {
       state_->other_encoder && state_->other_encoder->info().identity == model->identity;
   // Otherwise a search says that its vectors are of another model, and finds nothing.
   return is_it ? *state_->other_encoder : encoder();
+}
+
+std::string EmbeddableDBMixin::vectors_model() const {
+  std::string name;
+  engine().read([&](Sidecar& sidecar) {
+    const auto model = active_model(sidecar, options_.store_name);
+    if (model && !is_own_identity(model->identity)) name = model->name;
+  });
+  return name;
 }
 
 std::string EmbeddableDBMixin::question_model() const { return question_encoder().info().identity; }
@@ -246,6 +250,14 @@ bool EmbeddableDBMixin::needs_refresh(const RecordKey& record_id, const Record* 
   const auto model = std::ranges::find(models, stored->model, &ModelGeneration::id);
   return stored->state == RecordState::kEmbedded &&
          (model == models.end() || !is_current(*this, *model));
+}
+
+std::optional<ModelGeneration> active_model(Sidecar& sidecar, const std::string& store) {
+  const std::string id = sidecar.fact(store, "model").value_or("");
+  for (ModelGeneration& known : sidecar.models(store)) {
+    if (std::to_string(known.id) == id) return std::move(known);
+  }
+  return std::nullopt;
 }
 
 bool is_current(const EmbeddableDBMixin& db, const ModelGeneration& model) {

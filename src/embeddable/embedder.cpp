@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <future>
+#include <unordered_map>
+#include <utility>
 
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/clock.h"
@@ -73,6 +75,8 @@ void Embedder::govern(PendingRecord& record, const Gate& gate) {
 
 void Embedder::embed(std::span<PendingRecord> records) {
   std::vector<PendingRecord*> texts;
+  std::unordered_map<std::uint64_t, PendingRecord*> first_of;          // by the hash of the text
+  std::vector<std::pair<PendingRecord*, PendingRecord*>> repetitions;  // and the first of each
   for (PendingRecord& record : records) {
     govern(record);
     if (record.state != RecordState::kEmbedded) continue;
@@ -89,6 +93,12 @@ void Embedder::embed(std::span<PendingRecord> records) {
       record.passages = {{0, 0}};
       record.vectors = record.content.vector;
     } else {
+      const auto [first, is_new] = first_of.try_emplace(record.content.hash, &record);
+      if (!is_new && first->second->content.text == record.content.text &&
+          first->second->governed_text == record.governed_text) {
+        repetitions.emplace_back(&record, first->second);
+        continue;
+      }
       record.passages = encoder_.passages(embedded_text(record));
       texts.push_back(&record);
     }
@@ -106,6 +116,12 @@ void Embedder::embed(std::span<PendingRecord> records) {
         record->passages.clear();
       }
     }
+  }
+  for (const auto& [record, first] : repetitions) {
+    record->state = first->state;
+    record->reason = first->reason;
+    record->passages = first->passages;
+    record->vectors = first->vectors;
   }
 }
 
@@ -159,7 +175,7 @@ TextCost Embedder::cost_of(PendingRecord& record) const {
   const std::string& text = embedded_text(record);
   record.passages = {{0, text.size()}};
   TokenizedText whole = encoder_.tokenize(text);
-  TextCost cost{1, 0, 1, whole.ids.size()};
+  TextCost cost{1, 0, 1, whole.ids.size(), text.size()};
   // A prompt takes some of the room, so that texts are cut which would fit alone.
   const bool fits = !whole.truncated && whole.ids.size() <= encoder_.info().max_tokens;
   if (fits && encoder_.info().prompts.empty()) return cost;
@@ -167,8 +183,12 @@ TextCost Embedder::cost_of(PendingRecord& record) const {
   cost.passages = record.passages.size();
   cost.longer = cost.passages > 1 ? 1 : 0;
   cost.tokens = 0;
-  for (const Passage& passage : record.passages)
-    cost.tokens += encoder_.tokenize(part_of(text, passage)).ids.size();
+  cost.bytes = 0;
+  for (const Passage& passage : record.passages) {
+    const std::string_view part = part_of(text, passage);
+    cost.tokens += encoder_.tokenize(part).ids.size();
+    cost.bytes += part.size();
+  }
   return cost;
 }
 

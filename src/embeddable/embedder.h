@@ -77,8 +77,8 @@ class Embedder {
 RecordWrite record_write(const PendingRecord& record, const std::string& store, std::int64_t model,
                          std::size_t dim, const std::string& rules_version);
 
-/// What may be shown of a text that was not embedded as it is: the redacted one; nothing of one that
-/// governance keeps out.
+/// What may be shown of a text that was not embedded as it is: the redacted one; nothing of one
+/// that governance keeps out.
 std::string shown_text(const Gate& gate, const std::string& text);
 
 /// What was really encoded: the redacted text if governance made one.

@@ -17,6 +17,7 @@ KnownRecords::KnownRecords(Sidecar& sidecar, std::string_view store,
     entry.key = hash_of_key(record.table, record.key);
     entry.text_hash = record.text_hash;
     entry.last_updated = hash_of_last_updated(record.last_updated);
+    entry.record = record.id;
     entry.model = static_cast<std::int32_t>(record.model);
     entry.state = record.state;
     entry.same_rules = record.rules_version == rules_version;
@@ -34,17 +35,16 @@ KnownRecords::Entry* KnownRecords::see(const RecordKey& key) {
   return &*found;
 }
 
-std::vector<RecordKey> KnownRecords::unseen(Sidecar& sidecar, std::string_view store) const {
+std::vector<RecordKey> KnownRecords::unseen(Sidecar& sidecar) const {
   std::vector<RecordKey> keys;
-  if (std::ranges::all_of(entries_, &Entry::seen)) return keys;
-  sidecar.scan_records(store, [&](const RecordBrief& record) {
-    const std::uint64_t hash = hash_of_key(record.table, record.key);
-    const auto found = std::ranges::lower_bound(entries_, hash, {}, &Entry::key);
-    if (found == entries_.end() || found->key != hash || found->seen) return;
-    RecordKey& key = keys.emplace_back();
-    key.json = record.key;
-    key.table = record.table;
-  });
+  for (const Entry& entry : entries_) {
+    if (entry.seen) continue;
+    sidecar.read_record(entry.record, [&](const RecordBrief& record) {
+      RecordKey& key = keys.emplace_back();
+      key.json = record.key;
+      key.table = record.table;
+    });
+  }
   return keys;
 }
 

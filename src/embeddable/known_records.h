@@ -11,7 +11,7 @@
 
 namespace nearlite {
 
-/// What the sidecar knew of all records of a store at one moment, 40 bytes each: tells the many
+/// What the sidecar knew of all records of a store at one moment, 48 bytes each: tells the many
 /// rows that need nothing from the few that have to be looked up, and which records have no row any
 /// more.
 class KnownRecords {
@@ -20,6 +20,7 @@ class KnownRecords {
     std::uint64_t key = 0;  // hash_of_key
     std::uint64_t text_hash = 0;
     std::uint64_t last_updated = 0;  // hash
+    std::int64_t record = 0;         // of the sidecar
     std::int32_t model = 0;
     RecordState state = RecordState::kEmbedded;
     bool same_rules = false;  // governed by the rules in force
@@ -33,7 +34,7 @@ class KnownRecords {
   /// The entry of this record, marked as seen; null: not known.
   Entry* see(const RecordKey& key);
   /// The keys of records that were not seen: their rows are gone.
-  std::vector<RecordKey> unseen(Sidecar& sidecar, std::string_view store) const;
+  std::vector<RecordKey> unseen(Sidecar& sidecar) const;
   std::size_t num_unseen(RecordState state) const;
 
  private:

@@ -2,12 +2,14 @@
 #include <sqlite3.h>
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "nearlite/base/error.h"
 #include "nearlite/embeddable/record.h"
+#include "row_spool.h"
 
 namespace nearlite {
 namespace {
@@ -134,13 +136,18 @@ class QuerySource : public RecordCursor::Source {
     if (paged_) {
       read_page();
     } else {
-      if (!whole_) whole_.emplace(db_, select_);
+      if (!spool_) {
+        Statement whole(db_, select_);
+        spool_ = std::make_unique<RowSpool>(whole);
+      }
       for (std::int64_t i = 0; i < kSliceRows; ++i) {
-        if (!whole_->step()) {
+        const Statement* row = spool_->next();
+        if (row == nullptr) {
           at_end_ = true;
+          spool_.reset();
           break;
         }
-        slice_.push_back(record_of(*whole_));
+        slice_.push_back(record_of(*row));
       }
     }
   }
@@ -191,7 +198,7 @@ class QuerySource : public RecordCursor::Source {
   std::vector<Value> last_key_;
   std::optional<Statement> first_page_;
   std::optional<Statement> next_page_;
-  std::optional<Statement> whole_;
+  std::unique_ptr<RowSpool> spool_;
   std::optional<Statement> find_;
 };
 

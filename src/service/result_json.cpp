@@ -116,6 +116,7 @@ Json json_of(const Freshness& f) {
                {"empty", f.empty},
                {"skipped", f.skipped},
                {"orphan", f.orphan},
+               {"consistent", f.consistent},
                {"oldest_lag_seconds", or_null(f.oldest_lag_seconds)},
                {"model", f.model},
                {"backend", f.backend},
@@ -156,9 +157,13 @@ Json json_of(const vector_service::StoreBackfill& store, Audience audience) {
     json["imported_vectors"] = result.imported_vectors;
   }
   if (audience == Audience::kOwner && !result.notes.empty()) json["notes"] = result.notes;
-  Json& skipped = json["skipped_records"] = Json::array();
-  for (const SkippedRecord& record : result.skipped_records)
-    skipped.push_back({{"key", json_of(record.key)}, {"reason", record.reason}});
+  const auto list = [&](const char* name, const std::vector<SkippedRecord>& records) {
+    Json& listed = json[name] = Json::array();
+    for (const SkippedRecord& record : records)
+      listed.push_back({{"key", json_of(record.key)}, {"reason", record.reason}});
+  };
+  list("skipped_records", result.skipped_records);
+  list("blocked_records", result.blocked_records);
   return json;
 }
 

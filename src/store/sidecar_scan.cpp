@@ -4,24 +4,38 @@
 
 namespace nearlite {
 
+namespace {
+
+constexpr char kBriefColumns[] =
+    "SELECT id, source_table, record_key, model, state, text_hash, last_updated, rules_version "
+    "FROM record ";
+
+RecordBrief brief_of(Prepared& row) {
+  RecordBrief brief;
+  brief.id = row->int64(0);
+  brief.table = row->text(1);
+  brief.key = row->text(2);
+  brief.model = row->int64(3);
+  brief.state = record_state_of(row->text(4));
+  brief.text_hash = static_cast<std::uint64_t>(row->int64(5));
+  brief.last_updated = row->text(6);
+  brief.rules_version = row->text(7);
+  return brief;
+}
+
+}  // namespace
+
 void Sidecar::scan_records(std::string_view store,
                            const std::function<void(const RecordBrief&)>& visit) {
-  Prepared row = state_->sql(
-      "SELECT id, source_table, record_key, model, state, text_hash, last_updated, rules_version "
-      "FROM record WHERE +store = ?1");
+  Prepared row = state_->sql(std::string(kBriefColumns) + "WHERE +store = ?1");
   row->bind(1, store);
-  RecordBrief brief;
-  while (row->step()) {
-    brief.id = row->int64(0);
-    brief.table = row->text(1);
-    brief.key = row->text(2);
-    brief.model = row->int64(3);
-    brief.state = record_state_of(row->text(4));
-    brief.text_hash = static_cast<std::uint64_t>(row->int64(5));
-    brief.last_updated = row->text(6);
-    brief.rules_version = row->text(7);
-    visit(brief);
-  }
+  while (row->step()) visit(brief_of(row));
+}
+
+void Sidecar::read_record(std::int64_t id, const std::function<void(const RecordBrief&)>& visit) {
+  Prepared row = state_->sql(std::string(kBriefColumns) + "WHERE id = ?1");
+  row->bind(1, id);
+  while (row->step()) visit(brief_of(row));
 }
 
 std::vector<std::int64_t> Sidecar::damaged_records() {

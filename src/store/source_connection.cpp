@@ -1,8 +1,11 @@
 // Opening somebody else's database: read-only, and leaving no trace in its folder.
 #include <sqlite3.h>
 
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
@@ -32,13 +35,22 @@ std::string file_uri(const std::filesystem::path& file, const char* parameters) 
   return uri + parameters;
 }
 
+/// Waits for the owner's lock in steps of a millisecond. SQLite's own busy handler soon sleeps for
+/// 100 ms at a time: an owner that commits without a pause has the lock back by then each time.
+int wait_a_millisecond(void* most_ms, int times_before) {
+  if (times_before >= static_cast<int>(reinterpret_cast<std::intptr_t>(most_ms))) return 0;
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return 1;
+}
+
 sqlite3* open_handle(const std::string& uri, int flags, int busy_timeout_ms, int& code) {
   sqlite3* handle = nullptr;
   code = sqlite3_open_v2(uri.c_str(), &handle, flags | SQLITE_OPEN_URI | SQLITE_OPEN_FULLMUTEX,
                          nullptr);
   if (handle != nullptr) {
     sqlite3_extended_result_codes(handle, 1);
-    sqlite3_busy_timeout(handle, busy_timeout_ms);
+    sqlite3_busy_handler(handle, wait_a_millisecond,
+                         reinterpret_cast<void*>(std::intptr_t{busy_timeout_ms}));
   }
   return handle;
 }
@@ -95,7 +107,13 @@ void distrust_schema(sqlite3* handle) {
 
 /// The first read opens journal or WAL, so it tells whether the file can be used at all.
 int try_to_read(sqlite3* handle) {
-  return sqlite3_exec(handle, "SELECT count(*) FROM sqlite_schema", nullptr, nullptr, nullptr);
+  int code = SQLITE_OK;
+  for (int i = 0; i < kTriesOfSeemingHotJournal; ++i) {
+    code = sqlite3_exec(handle, "SELECT count(*) FROM sqlite_schema", nullptr, nullptr, nullptr);
+    if (code != SQLITE_READONLY_ROLLBACK) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return code;
 }
 
 }  // namespace

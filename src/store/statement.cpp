@@ -1,6 +1,8 @@
 #include <sqlite3.h>
 
+#include <chrono>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "nearlite/base/error.h"
@@ -54,8 +56,12 @@ void throw_sqlite(sqlite3* db, int code, const std::string& action) {
 }
 
 Statement::Statement(sqlite3* db, std::string_view sql) : db_(db) {
-  const int code =
-      sqlite3_prepare_v3(db, sql.data(), static_cast<int>(sql.size()), 0, &statement_, nullptr);
+  int code = SQLITE_READONLY_ROLLBACK;  // met where the schema has to be read again
+  for (int i = 0; code == SQLITE_READONLY_ROLLBACK && i < kTriesOfSeemingHotJournal; ++i) {
+    if (i > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    code =
+        sqlite3_prepare_v3(db, sql.data(), static_cast<int>(sql.size()), 0, &statement_, nullptr);
+  }
   if (code != SQLITE_OK)
     throw_sqlite(db, code, "cannot prepare \"" + std::string(sql.substr(0, 200)) + "\"");
 }
@@ -64,11 +70,13 @@ Statement::~Statement() { sqlite3_finalize(statement_); }
 
 Statement::Statement(Statement&& other) noexcept
     : db_(std::exchange(other.db_, nullptr)),
-      statement_(std::exchange(other.statement_, nullptr)) {}
+      statement_(std::exchange(other.statement_, nullptr)),
+      under_way_(std::exchange(other.under_way_, false)) {}
 
 Statement& Statement::operator=(Statement&& other) noexcept {
   std::swap(db_, other.db_);
   std::swap(statement_, other.statement_);
+  std::swap(under_way_, other.under_way_);
   return *this;
 }
 
@@ -128,9 +136,23 @@ Statement& Statement::bind(int position, const Value& value) {
   return *this;
 }
 
+/// Once more from the beginning, while what stood in the way may be a journal about to go.
+int Statement::first_step_again(int code) {
+  for (int i = 0; code == SQLITE_READONLY_ROLLBACK && i < kTriesOfSeemingHotJournal; ++i) {
+    sqlite3_reset(statement_);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    code = sqlite3_step(statement_);
+  }
+  return code;
+}
+
 bool Statement::step() {
-  const int code = sqlite3_step(statement_);
-  if (code == SQLITE_ROW) return true;
+  int code = sqlite3_step(statement_);
+  if (!under_way_) code = first_step_again(code);
+  if (code == SQLITE_ROW) {
+    under_way_ = true;
+    return true;
+  }
   if (code == SQLITE_DONE) {
     reset();
     return false;
@@ -146,7 +168,10 @@ bool Statement::step() {
   }
 }
 
-void Statement::reset() noexcept { sqlite3_reset(statement_); }
+void Statement::reset() noexcept {
+  sqlite3_reset(statement_);
+  under_way_ = false;
+}
 
 int Statement::num_columns() const noexcept { return sqlite3_column_count(statement_); }
 

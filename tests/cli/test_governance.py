@@ -45,7 +45,9 @@ class Governance(ProgramTest):
     def test_at_full_level_rows_are_blocked_quarantined_and_released(self):
         self.make_store(NOTES + [("risk", RISK), ("licence", "under the GNU General Public License")], "--governance", "full")
         run = self.succeed("backfill", "--db", "notes", "--json").json[0]
-        self.assertEqual((run["embedded"], run["blocked"]), (6, 2))
+        self.assertEqual((run["embedded"], run["blocked"], run["skipped_records"]), (6, 2, []))
+        self.assertEqual([record["key"] for record in run["blocked_records"]], [7, 8])
+        self.assertRegex(run["blocked_records"][0]["reason"], r"^eval-use at \d+-\d+$")
         status = self.succeed("status", "--db", "notes", "--json").json["stores"][0]
         self.assertEqual((status["fresh"], status["blocked"], status["missing"]), (6, 2, 0))
         self.assertIn("quarantine", self.succeed("governance", "scan", "--db", "notes").out)

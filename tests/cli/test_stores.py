@@ -75,7 +75,7 @@ class Stores(ProgramTest):
         self.execute(file, "DELETE FROM note WHERE id = 6")
         store = self.succeed("status", "app.db", "--json").json["stores"][0]
         self.assertEqual(set(store), {"store", "rows", "fresh", "stale_text", "stale_model", "missing", "blocked", "erased", "empty", "skipped",
-                                      "orphan", "oldest_lag_seconds", "model", "backend", "index_bytes", "sidecar_bytes",
+                                      "orphan", "consistent", "oldest_lag_seconds", "model", "backend", "index_bytes", "sidecar_bytes",
                                       "last_backfill"})
         self.assertEqual((store["rows"], store["fresh"], store["stale_text"], store["missing"], store["empty"], store["orphan"]),
                          (7, 4, 1, 1, 1, 1))

@@ -179,6 +179,34 @@ class ModelChange(ProgramTest):
         self.assertEqual(self.succeed("status", "--db", "note", "--json").json["stores"][0]["fresh"], 6)
 
 
+    def test_written_by_hand_it_replaces_nothing_in_place(self):
+        file = self.folder / "nearlite.toml"
+        before = self.vectors(self.folder / "app.db.nearlite" / "note.sqlite")
+        file.write_text(file.read_text().replace("[store.note]", f"[store.note]\nmodel = '{self.second}'"))
+        self.assertIn("store set note --model", self.fail_with(2, "backfill", "--db", "note"))
+        self.assertEqual(self.vectors(self.folder / "app.db.nearlite" / "note.sqlite"), before)
+        self.assertEqual(self.succeed("status", "--db", "note", "--json").json["stores"][0]["stale_model"], 6)
+        self.assertEqual(self.succeed("search", "--db", "note", "upload fails", "--json").json["hits"][0]["key"], 2)
+        self.succeed("store", "set", "note", "--model", self.second)
+        self.assertEqual((self.generation()["generation"], self.generation()["model"]), (2, str(self.second)))
+        self.assertEqual(self.succeed("status", "--db", "note", "--json").json["stores"][0]["fresh"], 6)
+        self.succeed("store", "set", "note", "--rollback")
+        self.assertEqual(self.vectors(self.folder / "app.db.nearlite" / "note.sqlite"), before)
+
+    def test_erase_removes_the_vectors_before_the_change_too(self):
+        self.succeed("store", "set", "note", "--model", self.second)
+        first = self.folder / "app.db.nearlite" / "note.sqlite"
+        self.assertTrue(first.exists())
+        self.fail_with(3, "erase", "--db", "note", "99")
+        self.assertTrue(first.exists())
+        self.assertIn("--rollback has nothing", self.succeed("erase", "--db", "note", "3").err)
+        self.assertFalse(first.exists())
+        self.assertTrue(self.succeed("check", "--db", "note", "--erased", "--json").json["ok"])
+        self.assertIn("no model before", self.fail_with(3, "store", "set", "note", "--rollback"))
+        status = self.succeed("status", "--db", "note", "--json").json["stores"][0]
+        self.assertEqual((status["fresh"], status["erased"]), (5, 1))
+
+
 class BrokenConfiguration(ProgramTest):
     def test_of_one_database_is_named_and_stops_no_other(self):
         self.make_notes("good.db")

@@ -2,7 +2,9 @@
 
 #include "../command_line.h"
 #include "../record_key.h"
+#include "../store_config.h"
 #include "../store_selection.h"
+#include "model_change.h"
 #include "nearlite/base/error.h"
 
 namespace nearlite::cli {
@@ -47,6 +49,20 @@ RecordKey key_to_erase(const Store& store, const std::string& typed) {
   return readings.front();
 }
 
+/// The vectors that --rollback would go back to hold the records too.
+void forget_previous_model(Context& context, const SelectedStore& selected, const Store& store,
+                           std::span<const RecordKey> keys) {
+  const bool known = std::ranges::all_of(keys, [&](const RecordKey& key) {
+    return store.get_vector(key) || store.iter_records().find(key);
+  });
+  if (!known) return;  // erase() will say so
+  const StoreConfig config = config_of(context, selected.entry);
+  if (drop_previous_model({selected.registry, selected.entry, config.file, config.place}))
+    context.note(
+        "the vectors before the last change of the model held the records too and are "
+        "removed: store set --rollback has nothing to go back to");
+}
+
 int erase(Context& context, const EraseArguments& arguments) {
   StoreArguments asked = arguments.stores;
   const std::vector<std::string> typed = take_keys(arguments, asked);
@@ -76,6 +92,7 @@ int erase(Context& context, const EraseArguments& arguments) {
   }
   std::vector<RecordKey> keys;
   for (const std::string& key : typed) keys.push_back(key_to_erase(*store, key));
+  forget_previous_model(context, selected, *store, keys);
   EraseOptions options;
   options.wait = std::chrono::seconds(arguments.wait_seconds);
   options.also = {selected.registry->metrics_path(selected.entry)};

@@ -112,7 +112,8 @@ int embed_and_switch(Context& context, const ModelChange& change, const std::str
     if (more.embedded + more.removed == 0) break;
     result.embedded += more.embedded;
   }
-  const std::string old_model = change.registry->open(change.entry)->options().model_name;
+  std::string old_model = change.registry->open(change.entry)->vectors_model();
+  if (old_model.empty()) old_model = change.registry->open(change.entry)->options().model_name;
   set_store(change.config, change.entry.name,
             {{"model", model},
              {"generation", std::to_string(generation)},
@@ -130,7 +131,10 @@ int embed_and_switch(Context& context, const ModelChange& change, const std::str
 
 int change_model(Context& context, const ModelChange& change, const std::string& model) {
   const auto store = change.registry->open(change.entry);
-  if (full_model_name(store->options().model_name) == model) {
+  // The name in nearlite.toml may have been written by hand: what counts is what made the vectors.
+  const std::string used = store->vectors_model();
+  const bool configured = full_model_name(store->options().model_name) == model;
+  if (configured && (used.empty() || full_model_name(used) == model)) {
     throw InvalidArgument(change.entry.name + " uses " + model + " already",
                           "nearlite backfill embeds what is missing");
   }
@@ -151,6 +155,16 @@ int change_model(Context& context, const ModelChange& change, const std::string&
     if (begun.fresh == 0 && !change.dry_run) remove_generation(store->options().index_path, next);
   }
   return embed_and_switch(context, change, model, next);
+}
+
+bool drop_previous_model(const ModelChange& change) {
+  const StoreGenerations now = change.registry->generations(change.entry);
+  if (now.previous == 0) return false;
+  const fs::path index_path = change.registry->open(change.entry)->options().index_path;
+  set_store(change.config, change.entry.name,
+            {{"previous_model", ""}, {"previous_generation", "0"}}, change.place);
+  remove_generation(index_path, now.previous);
+  return true;
 }
 
 int roll_back_model(Context& context, const ModelChange& change) {

@@ -28,4 +28,8 @@ int change_model(Context& context, const ModelChange& change, const std::string&
 /// Brings the vectors before the last change up to date, and switches to them.
 int roll_back_model(Context& context, const ModelChange& change);
 
+/// Removes the vectors before the last change, and what nearlite.toml says of them. False if there
+/// are none.
+bool drop_previous_model(const ModelChange& change);
+
 }  // namespace nearlite::cli

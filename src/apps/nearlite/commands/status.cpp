@@ -87,6 +87,10 @@ int status(Context& context, const StatusArguments& arguments) {
     context.out.write(table_of(stores));
     context.out.flush();
     for (const StoreStatus& one : stores) {
+      if (one.freshness && !one.freshness->consistent)
+        context.note(
+            one.store +
+            ": somebody wrote while the rows were counted; they are not those of one moment");
       if (!one.freshness || one.freshness->updated_column.empty()) continue;
       context.note(one.store + ": texts are taken as unchanged where " +
                    one.freshness->updated_column + " is; --full reads them all");

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "../command_line.h"
+#include "../store_config.h"
 #include "../store_selection.h"
 #include "../text_input.h"
 #include "model_change.h"
@@ -33,30 +34,6 @@ struct StoreCommandArguments {
   std::vector<std::string> key, text, expose;
   std::string backend;
 };
-
-/// Where a store is configured: the nearlite.toml that names it.
-struct StoreConfig {
-  fs::path file;
-  ConfigPlace place;
-};
-
-StoreConfig folder_config(const Context& context) {
-  if (!context.options.config.empty()) return {context.options.config, ConfigPlace::kDataFolder};
-  return {context.data_folder() / "nearlite.toml", ConfigPlace::kDataFolder};
-}
-
-bool names_store(const StoreConfig& config_file, const std::string& name) {
-  if (!fs::exists(config_file.file)) return false;
-  const Config config = read_config(config_file.file, config_file.place);
-  return std::ranges::any_of(config.tables,
-                             [&](const TableConfig& table) { return table.name == name; });
-}
-
-StoreConfig config_of(const Context& context, const StoreEntry& entry) {
-  StoreConfig folder = folder_config(context);
-  if (entry.seed_store || names_store(folder, entry.name)) return folder;
-  return {sidecar_config(entry.sidecar_folder), ConfigPlace::kSidecar};
-}
 
 std::vector<SelectedStore> selected_by(const Context& context,
                                        const StoreCommandArguments& arguments) {

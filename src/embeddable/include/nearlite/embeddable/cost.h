@@ -14,12 +14,14 @@ struct TextCost {
   std::size_t longer = 0;    // of them: more than the model reads, cut into passages
   std::size_t passages = 0;  // vectors
   std::size_t tokens = 0;    // special tokens included
+  std::size_t bytes = 0;     // of the texts of all passages
 
   TextCost& operator+=(const TextCost& other) {
     texts += other.texts;
     longer += other.longer;
     passages += other.passages;
     tokens += other.tokens;
+    bytes += other.bytes;
     return *this;
   }
 };

@@ -62,6 +62,9 @@ struct EmbeddableOptions {
   /// Finds the model that vectors were made with when it is not model_name any more, so that a
   /// question is always read by the model of the vectors it is compared with. May return null.
   std::function<std::shared_ptr<const TextEncoder>(const std::string& name)> other_encoder{};
+  /// A backfill refuses to replace the vectors of another model in place, so that no search meets
+  /// two: the registry grows them beside (`store set NAME --model M`).
+  bool keeps_model = false;
 };
 
 /// A vector found: cosine similarity, and the distance in the backend's own convention
@@ -147,6 +150,7 @@ struct BackfillResult {
   // Of `skipped` and `blocked`: how many for which reason. Numbers in a reason are written N.
   std::map<std::string, std::size_t> skipped_by_reason{};
   std::vector<SkippedRecord> skipped_records{};  // at most 1,000; `skipped` has the whole number
+  std::vector<SkippedRecord> blocked_records{};  // the same of `blocked`
 };
 
 enum class CheckDepth { kFast, kFull };
@@ -199,6 +203,9 @@ class EmbeddableDBMixin {
   std::vector<float> encode_text(std::string_view text) const;
   /// Names that model: equal for two stores, and a question has the same vector in both.
   std::string question_model() const;
+  /// The name of the model that made the store's vectors; "" if there are none, or they are its
+  /// own.
+  std::string vectors_model() const;
   /// Embeds one record now, durably; replaces what was there. Cost does not grow with the number of
   /// records. False, with the reason in skipped_reason if given, when there is nothing to embed or
   /// governance refuses.

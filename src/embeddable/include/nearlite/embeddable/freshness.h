@@ -24,6 +24,9 @@ struct Freshness {
   std::size_t empty = 0;        // NULL or blank text
   std::size_t skipped = 0;      // BLOB, invalid UTF-8: can never be embedded
   std::size_t orphan = 0;       // vectors whose row is gone
+  // False: somebody wrote to a database with a rollback journal while its rows were counted, so
+  // that they are not those of one moment. Never with a WAL.
+  bool consistent = true;
   std::optional<double>
       oldest_lag_seconds{};  // since the oldest record that waits was first seen waiting
   std::string model{};

@@ -98,8 +98,8 @@ struct QueryOptions {
 /// SELECT with a condition on them. Where an index gives the rows in the order of the key (any
 /// table by its primary key), they are read in slices of at most 50 ms with no lock held between
 /// them, so that a writer of a rollback-journal database is not shut out; and in the order of the
-/// key. Otherwise one statement reads them all. Throws StoreError if the SELECT is wrong,
-/// InvalidArgument if it could write or has fewer columns than keys.
+/// key. Otherwise one statement reads them all into a temporary file first. Throws StoreError if
+/// the SELECT is wrong, InvalidArgument if it could write or has fewer columns than keys.
 RecordCursor query_records(sqlite3* db, std::string select, const QueryOptions& options);
 
 }  // namespace nearlite

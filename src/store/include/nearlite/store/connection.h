@@ -33,6 +33,10 @@ std::string text_of(const Value& value);
 /// like "cannot insert".
 [[noreturn]] void throw_sqlite(sqlite3* db, int code, const std::string& action);
 
+/// A journal that its owner is just about to remove looks for a moment like one that a crash left.
+/// So a read that meets one is repeated, a millisecond apart, before the journal is called hot.
+inline constexpr int kTriesOfSeemingHotJournal = 100;
+
 /// A prepared statement. Bind positions start at 1, columns at 0. Not shared by threads.
 class Statement {
  public:
@@ -73,8 +77,11 @@ class Statement {
   sqlite3_stmt* handle() const noexcept { return statement_; }
 
  private:
+  int first_step_again(int code);
+
   sqlite3* db_ = nullptr;
   sqlite3_stmt* statement_ = nullptr;
+  bool under_way_ = false;  // has given a row since the last reset
 };
 
 /// An open database of ours (sidecar, metrics, seed store), or a user's file opened read-only.

@@ -241,6 +241,8 @@ class Sidecar {
                        const std::function<void(const StoredRecord&)>& visit);
   /// As for_each_record, in no order and without what is large: a million records a second.
   void scan_records(std::string_view store, const std::function<void(const RecordBrief&)>& visit);
+  /// The same of one record, if it is there.
+  void read_record(std::int64_t id, const std::function<void(const RecordBrief&)>& visit);
   /// Records with a vector that failed its checksum.
   std::vector<std::int64_t> damaged_records();
   std::size_t num_embedded(std::string_view store);  // records with vectors; costs nothing

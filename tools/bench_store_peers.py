@@ -1,0 +1,197 @@
+"""3,000 descriptions into vectors that are kept, then 10 edits and 10 deletions, by nearlite and by what else does that: one process each, one run.
+
+usage: tools/bench_store_peers.py --nearlite BIN --model M DATABASE [--rows 3000] [--only NAME,NAME]
+
+Each of the others runs as its documentation shows, from the same model folder, without the network, on all processors: txtai, chromadb, `llm embed-multi`
+(with llm-sentence-transformers), and what an expert would write himself: CTranslate2 in int8, vectors and hashes of texts in sqlite-vec. They are
+looked for in the Python that runs this (pip install txtai chromadb llm llm-sentence-transformers ctranslate2 sqlite-vec transformers); who is missing is
+left out. `right`: after the second run every row has the vector of its text as it is now, and no row that is gone has one.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def rows_of(database):
+    db = sqlite3.connect(database)
+    rows = db.execute("SELECT id, body FROM note ORDER BY id").fetchall()
+    db.close()
+    return rows
+
+
+# Each contender: run(work, database, model) brings its store up to date; texts(work, ...) tells which ids it holds, with the text if it keeps it.
+
+def run_txtai(work, database, model):
+    from txtai import Embeddings
+    embeddings = Embeddings({"path": model, "content": True, "method": "sentence-transformers"})
+    if (work / "index").exists():
+        embeddings.load(str(work / "index"))
+    embeddings.upsert((str(key), text, None) for key, text in rows_of(database))
+    embeddings.save(str(work / "index"))
+
+
+def texts_txtai(work):
+    db = sqlite3.connect(work / "index" / "documents")
+    return dict(db.execute("SELECT id, text FROM sections"))
+
+
+def run_chromadb(work, database, model):
+    import chromadb
+    from chromadb.utils.embedding_functions import SentenceTransformerEmbeddingFunction
+    client = chromadb.PersistentClient(str(work / "chroma"))
+    collection = client.get_or_create_collection("notes", embedding_function=SentenceTransformerEmbeddingFunction(model_name=model))
+    rows = rows_of(database)
+    for at in range(0, len(rows), 1000):
+        part = rows[at:at + 1000]
+        collection.upsert(ids=[str(key) for key, _ in part], documents=[text for _, text in part])
+
+
+def texts_chromadb(work):
+    import chromadb
+    got = chromadb.PersistentClient(str(work / "chroma")).get_collection("notes").get(include=["documents"])
+    return dict(zip(got["ids"], got["documents"]))
+
+
+def run_llm(work, database, model):
+    env = {**os.environ, "LLM_USER_PATH": str(work)}
+    name = "sentence-transformers/" + model
+    (work / "sentence-transformers.json").write_text(json.dumps([{"name": model, "trust_remote_code": False}]))
+    subprocess.run([sys.executable, "-m", "llm", "embed-multi", "notes", "--attach", "app", str(database), "--sql", "SELECT id, body FROM app.note",
+                    "-d", str(work / "out.db"), "-m", name, "--store"], check=True, env=env, stdout=subprocess.DEVNULL)
+
+
+def texts_llm(work):
+    return dict(sqlite3.connect(work / "out.db").execute("SELECT id, content FROM embeddings"))
+
+
+def run_ctranslate2(work, database, model):
+    import ctranslate2
+    import numpy
+    import sqlite_vec
+    import tokenizers
+    try:
+        import pysqlite3 as sqlite3  # where Python's own SQLite loads no extensions
+    except ImportError:
+        import sqlite3
+    if not (work.parent / "ct2").exists():
+        raise SystemExit("not converted")
+    encoder = ctranslate2.Encoder(str(work.parent / "ct2"), compute_type="int8", inter_threads=1, intra_threads=len(os.sched_getaffinity(0)))
+    tokenizer = tokenizers.Tokenizer.from_file(model + "/tokenizer.json")
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(256)
+    db = sqlite3.connect(work / "out.db")
+    db.enable_load_extension(True)
+    sqlite_vec.load(db)
+    db.execute("CREATE TABLE IF NOT EXISTS text(id INTEGER PRIMARY KEY, hash BLOB, body TEXT)")
+    db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS vec USING vec0(embedding float[384])")
+    known = dict(db.execute("SELECT id, hash FROM text"))
+    rows = rows_of(database)
+    due = [(key, text) for key, text in rows if known.get(key) != hashlib.sha256(text.encode()).digest()]
+    due.sort(key=lambda row: len(row[1]))
+    for at in range(0, len(due), 64):
+        part = due[at:at + 64]
+        ids = [encoding.ids for encoding in tokenizer.encode_batch([text for _, text in part])]
+        hidden = numpy.array(encoder.forward_batch(ids).last_hidden_state)
+        mask = numpy.arange(hidden.shape[1])[None, :] < numpy.array([len(one) for one in ids])[:, None]
+        mean = (hidden * mask[:, :, None]).sum(1) / mask.sum(1)[:, None]
+        mean /= numpy.linalg.norm(mean, axis=1, keepdims=True)
+        for (key, text), vector in zip(part, mean.astype(numpy.float32)):
+            db.execute("INSERT OR REPLACE INTO text VALUES (?, ?, ?)", (key, hashlib.sha256(text.encode()).digest(), text))
+            db.execute("DELETE FROM vec WHERE rowid = ?", (key,))
+            db.execute("INSERT INTO vec(rowid, embedding) VALUES (?, ?)", (key, vector.tobytes()))
+    for key in known.keys() - {key for key, _ in rows}:
+        db.execute("DELETE FROM text WHERE id = ?", (key,))
+        db.execute("DELETE FROM vec WHERE rowid = ?", (key,))
+    db.commit()
+
+
+def texts_ctranslate2(work):
+    return {str(key): text for key, text in sqlite3.connect(work / "out.db").execute("SELECT id, body FROM text")}
+
+
+PEERS = ["ctranslate2", "txtai", "chromadb", "llm"]
+
+
+def timed(command, env):
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError((errors.strip().splitlines() or ["no message"])[-1])
+    # The largest process of it: a command that starts another one is no smaller for that.
+    return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("database", type=pathlib.Path)
+    parser.add_argument("--nearlite", type=lambda text: str(pathlib.Path(text).absolute()))
+    parser.add_argument("--model", required=True, type=lambda text: str(pathlib.Path(text).absolute()))
+    parser.add_argument("--rows", type=int, default=3000)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)  # NAME WORK, in a process of its own
+    arguments = parser.parse_args()
+    if arguments.step:
+        globals()["run_" + arguments.step[0]](pathlib.Path(arguments.step[1]), arguments.database, arguments.model)
+        return
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "ANONYMIZED_TELEMETRY": "False", "TOKENIZERS_PARALLELISM": "true",
+           "NEARLITE_MODEL": arguments.model}
+    wanted = arguments.only.split(",") if arguments.only else ["nearlite", *PEERS]
+    print(f"{arguments.rows:,} descriptions, {len(os.sched_getaffinity(0))} processors, load {os.getloadavg()[0]:.1f}")
+    print(f"  {'':<14}{'first run':>12}{'records/s':>12}{'memory':>12}{'second run':>14}   after 10 edits and 10 deletions")
+    for name in wanted:
+        with tempfile.TemporaryDirectory(prefix="nearlite-peers-") as top:
+            work = pathlib.Path(top) / "work"
+            work.mkdir()
+            database = pathlib.Path(top) / "app.db"
+            source = sqlite3.connect(arguments.database)
+            rows = source.execute("SELECT id, name || char(10) || summary || char(10) || coalesce(description, '') FROM package ORDER BY id LIMIT ?",
+                                  (arguments.rows,)).fetchall()
+            source.close()
+            db = sqlite3.connect(database)
+            with db:
+                db.execute("CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT)")
+                db.executemany("INSERT INTO note VALUES (?, ?)", rows)
+            if name == "nearlite":
+                command = [arguments.nearlite, "index", str(database), "--table", "note:body", "--yes", "--quiet"]
+                again = [arguments.nearlite, "index", str(database), "--quiet"]
+            else:
+                command = again = [sys.executable, __file__, str(database), "--model", arguments.model, "--step", name, str(work)]
+            try:
+                if name == "ctranslate2":
+                    subprocess.run([pathlib.Path(sys.executable).with_name("ct2-transformers-converter"), "--model", arguments.model, "--output_dir",
+                                    str(work.parent / "ct2")], check=True, capture_output=True, env=env)
+                first, memory = timed(command, env)
+                with db:
+                    db.execute("UPDATE note SET body = body || ' edited' WHERE id IN (SELECT id FROM note ORDER BY id LIMIT 10)")
+                    db.execute("DELETE FROM note WHERE id IN (SELECT id FROM note ORDER BY id DESC LIMIT 10)")
+                second, _ = timed(again, env)
+                if name == "nearlite":
+                    out = subprocess.run([arguments.nearlite, "status", str(database), "--json"], env=env, capture_output=True, check=True).stdout
+                    status = json.loads(out)["stores"][0]
+                    right = status["fresh"] == status["rows"] == len(rows) - 10 and status["orphan"] == 0
+                    wrong = json.dumps(status)
+                else:
+                    held = {str(key): text for key, text in globals()["texts_" + name](work).items()}
+                    now = {str(key): text for key, text in rows_of(database)}
+                    orphans, missed = len(held.keys() - now.keys()), sum(held.get(key) != text for key, text in now.items())
+                    right, wrong = not orphans and not missed, f"{orphans} vectors of rows that are gone, {missed} rows not as they are now"
+            except Exception as error:
+                print(f"  {name:<14}not measured: {error}", flush=True)
+                continue
+            finally:
+                db.close()
+            print(f"  {name:<14}{first:>10.1f} s{len(rows) / first:>12,.0f}{memory:>8,.0f} MiB{second:>12.2f} s   {'right' if right else wrong}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
