@@ -9,6 +9,7 @@ left out. `right`: after the second run every row has the vector of its text as 
 """
 
 import argparse
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -83,7 +84,9 @@ def run_ctranslate2(work, database, model):
         import sqlite3
     if not (work.parent / "ct2").exists():
         raise SystemExit("not converted")
-    encoder = ctranslate2.Encoder(str(work.parent / "ct2"), compute_type="int8", inter_threads=1, intra_threads=len(os.sched_getaffinity(0)))
+    # One batch per processor is faster than one batch on all of them.
+    threads = len(os.sched_getaffinity(0))
+    encoder = ctranslate2.Encoder(str(work.parent / "ct2"), compute_type="int8", inter_threads=threads, intra_threads=1)
     tokenizer = tokenizers.Tokenizer.from_file(model + "/tokenizer.json")
     tokenizer.no_padding()
     tokenizer.enable_truncation(256)
@@ -96,13 +99,16 @@ def run_ctranslate2(work, database, model):
     rows = rows_of(database)
     due = [(key, text) for key, text in rows if known.get(key) != hashlib.sha256(text.encode()).digest()]
     due.sort(key=lambda row: len(row[1]))
-    for at in range(0, len(due), 64):
-        part = due[at:at + 64]
+    def encode(part):
         ids = [encoding.ids for encoding in tokenizer.encode_batch([text for _, text in part])]
         hidden = numpy.array(encoder.forward_batch(ids).last_hidden_state)
-        mask = numpy.arange(hidden.shape[1])[None, :] < numpy.array([len(one) for one in ids])[:, None]
-        mean = (hidden * mask[:, :, None]).sum(1) / mask.sum(1)[:, None]
-        mean /= numpy.linalg.norm(mean, axis=1, keepdims=True)
+        lengths = numpy.array([len(one) for one in ids])
+        mask = (numpy.arange(hidden.shape[1])[None, :] < lengths[:, None]).astype(numpy.float32)
+        mean = numpy.einsum("btd,bt->bd", hidden, mask) / lengths[:, None]
+        return part, mean / numpy.linalg.norm(mean, axis=1, keepdims=True)
+
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
+    for part, mean in pool.map(encode, [due[at:at + 32] for at in range(0, len(due), 32)]):
         for (key, text), vector in zip(part, mean.astype(numpy.float32)):
             db.execute("INSERT OR REPLACE INTO text VALUES (?, ?, ?)", (key, hashlib.sha256(text.encode()).digest(), text))
             db.execute("DELETE FROM vec WHERE rowid = ?", (key,))

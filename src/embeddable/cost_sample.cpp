@@ -14,7 +14,7 @@ constexpr std::size_t kFewPassages = 8;
 constexpr std::size_t kTextsForLanguage = 200;
 // What a record costs beside the encoder, roughly: of the order of backfills of package
 // descriptions.
-constexpr double kStoreMsPerPassage = 0.05;
+constexpr double kStoreMsPerPassage = 0.15;
 // The sidecar's tables, as `dbstat` shows them for 63,666 package descriptions: keys, hashes, times
 // and their indexes per record; beside the vector itself per passage; the words and their text by
 // bytes of text.
