@@ -243,12 +243,18 @@ def keep_best(into, figures):
         into[name] = better(into[name], value) if name in into else value
 
 
+def keep(arguments, results):
+    if arguments.out:
+        pathlib.Path(arguments.out).write_text(json.dumps(results, indent=1))
+
+
 def measure(arguments, texts):
     results = json.loads(pathlib.Path(arguments.out).read_text()) if arguments.out and pathlib.Path(arguments.out).exists() else {}
     wanted = arguments.only or [*(f"nearlite {p}" for p in OURS), *CONTENDERS]
     exact = our_vectors(arguments, "fp32", texts)
     for _ in range(arguments.rounds):
         for name in wanted:
+            keep(arguments, results)
             if name.startswith("nearlite "):
                 for threads, figures in our_figures(arguments, name.split()[1]).items():
                     keep_best(results.setdefault(name, {}).setdefault(str(threads), {}), figures)
@@ -265,8 +271,7 @@ def measure(arguments, texts):
     for name in wanted:
         if name.startswith("nearlite ") and name in results:
             results[name]["1"]["smallest cosine"] = smallest_cosine(our_vectors(arguments, name.split()[1], texts), exact)
-    if arguments.out:
-        pathlib.Path(arguments.out).write_text(json.dumps(results, indent=1))
+    keep(arguments, results)
     return results
 
 
