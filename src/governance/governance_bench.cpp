@@ -71,6 +71,17 @@ void print_quality() {
                 counts.found + counts.missed, counts.found, counts.false_alarms, counts.recall(),
                 counts.precision());
   }
+  std::printf("%-28s %7s %13s %10s %9s %7s\n", "rule", "right", "false alarms", "precision",
+              "tokens", "recall");
+  for (const auto& [rule, counts] : quality.rules) {
+    std::printf("%-28s %7zu %13zu %10.3f %9zu ", rule.c_str(), counts.right, counts.false_alarms,
+                counts.precision(), counts.tokens);
+    if (counts.tokens == 0) {
+      std::printf("%7s\n", "-");
+    } else {
+      std::printf("%7.3f\n", counts.recall());
+    }
+  }
   for (const std::string& mistake : quality.mistakes) std::printf("  %s\n", mistake.c_str());
   std::fflush(stdout);
 }

@@ -31,6 +31,16 @@ TEST(GovernanceQuality, EveryKindIsFoundAndLittleElse) {
   }
 }
 
+TEST(GovernanceQuality, EveryRuleOfTheSetIsUsedAndRight) {
+  const Quality quality = quality_of(*builtin_gate(GateLevel::kFull), labelled_cases());
+  for (const auto& [rule, counts] : quality.rules) {
+    EXPECT_GT(counts.right + counts.tokens, 0U) << rule;
+    EXPECT_GE(counts.precision(), kLeastPrecision) << rule;
+    EXPECT_GE(counts.recall(), kLeastRecall) << rule;
+  }
+  EXPECT_GE(quality.rules.size(), 60U);
+}
+
 TEST(GovernanceQuality, EveryVendorsTokenIsFoundByItsOwnRule) {
   const auto gate = builtin_gate(GateLevel::kFull);
   for (unsigned long long seed = 100; seed < 120; ++seed) {
