@@ -110,7 +110,8 @@ TEST(Registry, NamesAFolderWithABrokenFileAndGoesOnWithTheOthers) {
   EXPECT_NO_THROW(registry.open("note"));
   const StoreEntry& broken = registry.entry("bad.db");
   EXPECT_THAT(broken.broken, HasSubstr("bad.db.nearlite/nearlite.toml:1"));
-  EXPECT_THAT(message_of<InvalidArgument>([&] { registry.open(broken); }), HasSubstr("nearlite.toml:1"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { registry.open(broken); }),
+              HasSubstr("nearlite.toml:1"));
   EXPECT_THAT(message_of<NotFound>([&] { registry.entry("nothere"); }), HasSubstr("not read: "));
 }
 

@@ -78,7 +78,7 @@ PoolingMode mode_of(const json& value, const std::string& where) {
     known.emplace_back(each.name);
   }
   throw CorruptData(where + ": the pooling mode " + value.dump().substr(0, 40) +
-                        " is not supported; supported are " + join_names(known));
+                    " is not supported; supported are " + join_names(known));
 }
 
 /// Reads and writes only "sentence_embedding"; other names wire modules in ways that we do not
@@ -88,7 +88,7 @@ void require_usual_names(const json& values, const std::string& where) {
     const auto found = values.find(key);
     if (found != values.end() && !found->is_null() && *found != "sentence_embedding") {
       throw CorruptData(where + ": \"" + key + "\" " + found->dump().substr(0, 60) +
-                            " is not supported; supported is sentence_embedding");
+                        " is not supported; supported is sentence_embedding");
     }
   }
 }
@@ -243,7 +243,7 @@ DenseConfig read_dense_config(const std::filesystem::path& folder) {
     }
   }
   throw CorruptData(where + ": the activation function '" + name.substr(0, 80) +
-                        "' is not supported; supported are torch.nn's " + join_names(known));
+                    "' is not supported; supported are torch.nn's " + join_names(known));
 }
 
 std::string pooling_name(const PoolingConfig& config) {
