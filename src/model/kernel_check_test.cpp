@@ -8,7 +8,6 @@
 namespace nearlite {
 namespace {
 
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 void forgets_to_multiply(const PackedGemm& weights, std::size_t rows,

@@ -10,7 +10,6 @@ namespace {
 
 using vector_service::BackfillJobs;
 using vector_service::JobEvent;
-using vector_service::JobState;
 using vector_service::JobStatus;
 
 constexpr std::size_t kMostStores = 256;
