@@ -82,7 +82,7 @@ class EngineTest : public testing::Test {
   }
 
   /// The engine answers as a plain scan of the map does.
-  void expect_right(VectorEngine& engine, SearchParams params = {.k = 10, .recall = 1.0}) {
+  void expect_right(VectorEngine& engine, const SearchParams& params = {.k = 10, .recall = 1.0}) {
     std::vector<VectorId> ids;
     std::vector<float> values;
     for (const auto& [id, row] : held_) {

@@ -12,7 +12,6 @@ namespace nearlite::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using vector_service::StoreBackfill;
 using vector_service::StoreSource;
 
 constexpr int kMostCatchUps = 3;
