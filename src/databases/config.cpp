@@ -97,7 +97,7 @@ class ConfigReader : private TomlSource {
   }
 
   std::string governance_in(const toml::table& table, const std::string& fallback) const {
-    const std::string value = string_of(table, "governance", fallback);
+    std::string value = string_of(table, "governance", fallback);
     if (value != "secrets" && value != "full" && value != "off") {
       fail(*table.get("governance"),
            "governance \"" + value + "\" is unknown; known: secrets, full, off");
@@ -191,7 +191,7 @@ class ConfigReader : private TomlSource {
     const std::filesystem::path written = string_of(section, "database");
     const std::filesystem::path folder =
         std::filesystem::absolute(file()).lexically_normal().parent_path();
-    const std::filesystem::path database = (folder / written).lexically_normal();
+    std::filesystem::path database = (folder / written).lexically_normal();
     if (place_ == ConfigPlace::kDataFolder && written.is_relative() &&
         leads_outside(folder, database)) {
       fail(*section.get("database"), "the database " + written.string() +

@@ -1,6 +1,8 @@
 #include "cost_sample.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 
 #include "mixin_state.h"
 #include "nearlite/base/clock.h"
@@ -112,11 +114,12 @@ CostEstimate EmbeddableDBMixin::estimate_cost(const CostOptions& options) const 
   }
   estimate.exact = every == 1 && read >= estimate.rows;
   if (estimate.exact) estimate.rows = read;
-  const double looked_at = static_cast<double>((read + every - 1) / every);
+  const std::uint64_t steps = (read + every - 1) / every;
+  const auto looked_at = static_cast<double>(steps);
   const double scale =
       estimate.exact || read == 0 ? 1 : static_cast<double>(estimate.rows) / looked_at;
   const auto scaled = [&](std::size_t count) {
-    return static_cast<std::size_t>(static_cast<double>(count) * scale + 0.5);
+    return static_cast<std::size_t>(std::llround(static_cast<double>(count) * scale));
   };
   estimate.cost = {scaled(counted.texts), scaled(counted.longer), scaled(counted.passages),
                    scaled(counted.tokens), scaled(counted.bytes)};

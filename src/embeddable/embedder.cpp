@@ -39,7 +39,8 @@ bool is_all_redacted(std::string_view text) {
 std::string shown_text(const Gate& gate, const std::string& text) {
   GateDecision decision = gate.check(text);
   if (decision.action > GateAction::kRedact) return {};
-  return decision.text.empty() ? text : std::move(decision.text);
+  if (decision.text.empty()) return text;
+  return std::move(decision.text);
 }
 
 void Embedder::govern(PendingRecord& record, const Gate& gate) {

@@ -23,7 +23,6 @@
 namespace {
 
 using nearlite::EncodedBatch;
-using nearlite::EncoderOptions;
 using nearlite::Stopwatch;
 using nearlite::TextEncoder;
 using nearlite::TextRole;

@@ -90,7 +90,7 @@ TEST(CodeProducts, OfFourQueriesAreThoseOfEachAlone) {
     for (std::uint8_t& code : codes) code = static_cast<std::uint8_t>(1 + random() % 255);
     std::vector<std::int32_t> planes(groups * 8);
     for (std::int32_t& word : planes) word = static_cast<std::int32_t>(random() & 0x3f3f3f3f);
-    const std::size_t stride = 16 * 16;
+    const std::size_t stride = std::size_t{16} * 16;
     std::vector<std::int32_t> together(8 * stride);
     of_four(codes.data(), blocks, groups, planes.data(), together.data(), stride);
     for (std::size_t query = 0; query < 4; ++query) {

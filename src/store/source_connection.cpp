@@ -49,7 +49,8 @@ sqlite3* open_handle(const std::string& uri, int flags, int busy_timeout_ms, int
                          nullptr);
   if (handle != nullptr) {
     sqlite3_extended_result_codes(handle, 1);
-    sqlite3_busy_handler(handle, wait_a_millisecond,
+    // The handler gets a number where SQLite passes a pointer.
+    sqlite3_busy_handler(handle, wait_a_millisecond,  // NOLINTNEXTLINE(performance-no-int-to-ptr)
                          reinterpret_cast<void*>(std::intptr_t{busy_timeout_ms}));
   }
   return handle;
