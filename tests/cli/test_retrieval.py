@@ -1,6 +1,7 @@
 """Search modes, explanations, folding, similar rows and evaluation."""
 
 import json
+import sqlite3
 import unittest
 
 from program import NOTES, ProgramTest
@@ -46,6 +47,18 @@ class Retrieval(ProgramTest):
         self.assertNotIn(3, [hit["key"] for hit in found["hits"]])
         self.assertIn("key 99", self.fail_with(3, "similar", "app.db", "99"))
         self.fail_with(2, "similar", "app.db")
+
+    def test_keys_and_questions_in_brackets_are_not_taken_apart(self):
+        with sqlite3.connect(self.folder / "app.db") as db:
+            db.execute("CREATE TABLE doc(shelf TEXT, place INTEGER, body TEXT, PRIMARY KEY(shelf, place)) WITHOUT ROWID")
+            db.executemany("INSERT INTO doc VALUES('a', ?, ?)", enumerate(body for _, body in NOTES))
+        self.succeed("index", "app.db", "--table", "doc:body")
+        self.assertEqual(self.search("[disk, full]")["query"], "[disk, full]")
+        found = self.succeed("similar", "app.db", '["a",2]', "--json").json
+        self.assertNotIn(["a", 2], [hit["key"] for hit in found["hits"]])
+        self.assertEqual(len(found["hits"]), len(NOTES) - 1)
+        self.succeed("erase", "app.db", "--db", "doc", '["a",2]')
+        self.assertNotIn(["a", 2], [hit["key"] for hit in self.search("disk full")["hits"]])
 
     def test_confidence_needs_a_store_of_some_size(self):
         rows = [(f"{title} {i}", body) for i in range(10) for title, body in NOTES]

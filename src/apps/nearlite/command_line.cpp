@@ -94,27 +94,26 @@ constexpr char kPlainMark = '\x1f';
 
 /// CLI11 gives what follows "--" to the program instead of its command when that has a positional
 /// already. So "--" becomes a hidden flag, which also ends the list of `--db a b`, and what looks
-/// like an option behind it is marked as plain; take_plain_marks_off() gives it back to the
-/// positionals.
+/// like an option behind it is marked as plain. So is "[a,b]" anywhere, the key of a row or a
+/// question, which CLI11 would take apart at its commas. take_plain_marks_off() undoes it.
 void mark_plain_arguments(std::vector<std::string>& arguments) {
   const auto end = std::find(arguments.begin(), arguments.end(), "--");
-  if (end == arguments.end()) return;
-  *end = kEndOfOptions;
-  for (auto argument = end + 1; argument != arguments.end(); ++argument) {
-    if (argument->size() > 1 && argument->starts_with('-')) {
-      std::string marked(1, kPlainMark);
-      marked += *argument;
-      *argument = std::move(marked);
-    }
+  const auto mark = [](std::string& argument) { argument.insert(argument.begin(), kPlainMark); };
+  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
+    const bool dashed = argument > end && argument->size() > 1 && argument->starts_with('-');
+    if (dashed || (argument->starts_with('[') && argument->ends_with(']'))) mark(*argument);
   }
+  if (end != arguments.end()) *end = kEndOfOptions;
+}
+
+std::string without_plain_mark(const std::string& text) {
+  return text.starts_with(kPlainMark) ? text.substr(1) : text;
 }
 
 void take_plain_marks_off(CLI::App& command) {
-  for (CLI::Option* option :
-       command.get_options([](const CLI::Option* any) { return any->get_positional(); })) {
-    option->transform([](const std::string& text) {
-      return text.starts_with(kPlainMark) ? text.substr(1) : text;
-    });
+  for (CLI::Option* option : command.get_options(
+           [](const CLI::Option* any) { return any->get_items_expected_max() > 0; })) {
+    option->transform(without_plain_mark);
   }
   for (CLI::App* part : command.get_subcommands([](const CLI::App*) { return true; }))
     take_plain_marks_off(*part);
@@ -274,7 +273,7 @@ Action read_command_line(int argc, char** argv, Context& context) {
   }
   context.open_log();
   if (const auto rest = app.remaining(true); !rest.empty()) {
-    refuse_argument(chosen(app), rest.front());
+    refuse_argument(chosen(app), without_plain_mark(rest.front()));
   }
   if (context.options.json && context.options.jsonl)
     throw InvalidArgument("--json and --jsonl exclude each other");
