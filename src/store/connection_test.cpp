@@ -12,6 +12,7 @@
 
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
+#include "nearlite_test/read_only.h"
 #include "nearlite_test/temporary_folder.h"
 
 namespace nearlite {
@@ -119,6 +120,26 @@ TEST_F(ConnectionTest, TheWalOfARunningOwnerIsReadAndLeftAlone) {
   }
   EXPECT_TRUE(std::filesystem::exists(file.string() + "-wal"));
   owner.execute("INSERT INTO t VALUES ('still works')");
+}
+
+TEST_F(ConnectionTest, ACopyWithItsWalIsReadWhereNothingCanBeWritten) {
+  const path file = folder_ / "live.db";
+  Connection owner = Connection::open(file, true);
+  owner.execute(
+      "PRAGMA journal_mode = wal; CREATE TABLE t(v); INSERT INTO t VALUES ('in the wal')");
+  const path copies = folder_ / "copies";
+  std::filesystem::create_directory(copies);
+  std::filesystem::permissions(folder_, std::filesystem::perms(0755));
+  for (const char* suffix : {"", "-wal"})
+    std::filesystem::copy_file(file.string() + suffix, copies / ("copy.db" + std::string(suffix)));
+  const std::string before = sha256_of_file(copies / "copy.db-wal");
+  EXPECT_TRUE(holds_read_only(copies, [&] {
+    const Connection source = Connection::open_source(copies / "copy.db");
+    Statement select = source.prepare("SELECT v FROM t");
+    return select.step() && select.text(0) == "in the wal";
+  }));
+  EXPECT_EQ(sha256_of_file(copies / "copy.db-wal"), before);
+  EXPECT_FALSE(std::filesystem::exists(copies / "copy.db-shm"));
 }
 
 TEST_F(ConnectionTest, ASourceCannotBeWritten) {

@@ -18,6 +18,7 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/store/lease.h"
+#include "nearlite_test/read_only.h"
 #include "nearlite_test/temporary_folder.h"
 
 namespace nearlite {
@@ -325,28 +326,6 @@ TEST(NetworkFileSystem, IsKnownByItsNumber) {
   EXPECT_EQ(network_name_of(static_cast<unsigned long>(static_cast<int>(0xff534d42))), "SMB");
   EXPECT_EQ(network_name_of(0xef53), "");  // ext4
   EXPECT_EQ(network_file_system("/proc/self/does/not/exist"), "");
-}
-
-/// Runs `body` where this folder cannot be written to, in a process of its own: as somebody else if
-/// we are the superuser, who may write everywhere. True if `body` was.
-bool holds_read_only(const std::filesystem::path& folder, const std::function<bool()>& body) {
-  ::chmod(folder.c_str(), 0555);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    constexpr uid_t kNobody = 65534;
-    if (::geteuid() == 0 && (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0)) ::_exit(3);
-    bool holds = false;
-    try {
-      holds = body();
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "%s\n", error.what());
-    }
-    ::_exit(holds ? 0 : 1);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  ::chmod(folder.c_str(), 0755);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 TEST_F(SidecarFile, IsReadWhereNothingCanBeWritten) {

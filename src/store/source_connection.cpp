@@ -1,5 +1,6 @@
 // Opening somebody else's database: read-only, and leaving no trace in its folder.
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
@@ -153,6 +154,19 @@ Connection Connection::open_source(const std::filesystem::path& file,
     distrust_schema(immutable.handle_);
     if (code == SQLITE_OK) code = try_to_read(immutable.handle_);
     if (code == SQLITE_OK) return immutable;
+  }
+  // With a WAL beside it, SQLite reads both without a -shm where it holds the file alone. It cannot
+  // lock what it may not write; nobody can write it through that folder.
+  if (wal_before &&
+      ::access(file.parent_path().empty() ? "." : file.parent_path().c_str(), W_OK) != 0) {
+    Connection alone(open_handle(file_uri(file, "?mode=ro&vfs=unix-none"), SQLITE_OPEN_READONLY,
+                                 busy_timeout_ms, code));
+    distrust_schema(alone.handle_);
+    if (code == SQLITE_OK) {
+      sqlite3_exec(alone.handle_, "PRAGMA locking_mode = EXCLUSIVE", nullptr, nullptr, nullptr);
+      code = try_to_read(alone.handle_);
+    }
+    if (code == SQLITE_OK) return alone;
   }
   throw_sqlite(connection.handle_, code, action);
 }
