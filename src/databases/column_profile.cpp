@@ -4,6 +4,7 @@
 #include <map>
 #include <unordered_set>
 
+#include "nearlite/base/error.h"
 #include "nearlite/base/utf8.h"
 #include "sql_condition.h"
 #include "vector_text.h"
@@ -118,11 +119,15 @@ std::string sample_sql(const TableSchema& table, const std::vector<std::string>&
 }
 
 void read_sample(Statement& select, std::vector<ProfileBuilder>& builders) {
-  while (select.step()) {
-    for (std::size_t i = 0; i < builders.size(); ++i) {
-      const int at = static_cast<int>(i) * 3;
-      builders[i].add(select.text(at), select.int64(at + 1), select.text(at + 2));
+  try {
+    while (select.step()) {
+      for (std::size_t i = 0; i < builders.size(); ++i) {
+        const int at = static_cast<int>(i) * 3;
+        builders[i].add(select.text(at), select.int64(at + 1), select.text(at + 2));
+      }
     }
+  } catch (const CorruptData&) {
+    select.reset();  // a damaged page: what could be read tells enough
   }
 }
 
@@ -144,7 +149,7 @@ std::vector<ColumnProfile> profile_columns(const Connection& db, const TableSche
     Statement ends =
         db.prepare("SELECT (SELECT min(" + *rowid + ") FROM " + quote_identifier(table.name) +
                    "), (SELECT max(" + *rowid + ") FROM " + quote_identifier(table.name) + ")");
-    ends.step();
+    ends.step();  // reads the two outermost pages only
     const auto first = static_cast<double>(ends.int64(0));
     const auto last = static_cast<double>(ends.int64(1));
     Statement select =

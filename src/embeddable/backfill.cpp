@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "background.h"
+#include "damaged_rows.h"
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
@@ -121,7 +122,7 @@ void Backfill::import_original() {
 
 void Backfill::walk() {
   SourceRecord source;
-  while (cursor_.next(source)) {
+  while (next_row(source)) {
     if (options_.stop.stop_requested()) {
       result_.stopped = true;
       break;
@@ -133,6 +134,23 @@ void Backfill::walk() {
   if (result_.stopped) pending_.clear();  // the next run takes them up
   if (!result_.stopped) add_missing_keywords();
   while (!pending_.empty()) flush();  // a record whose text changed meanwhile comes back once
+}
+
+bool Backfill::next_row(SourceRecord& source) {
+  try {
+    return cursor_.next(source);
+  } catch (const DamagedRows& damage) {
+    damaged_ = true;
+    RecordKey nobody;
+    nobody.json = "null";
+    for (const std::string& range : damage.ranges()) {
+      ++num_waiting_;
+      tally_.skip(nobody,
+                  range + " cannot be read: a page of the database is damaged; " + damage.hint(),
+                  false);
+    }
+    return false;
+  }
 }
 
 /// Counts a row that needs nothing, and looks at any other one.
@@ -296,8 +314,13 @@ void Backfill::finish(const std::string& source_state) {
 
 void Backfill::report() {
   if (!options_.progress) return;
-  if (progress_.total == 0 && watch_.elapsed_ms() > kMsBeforeCounting)
-    progress_.total = cursor_.count();
+  if (progress_.total == 0 && watch_.elapsed_ms() > kMsBeforeCounting) {
+    try {
+      progress_.total = cursor_.count();
+    } catch (const CorruptData&) {
+      progress_.total = progress_.done;  // a damaged page: nobody knows
+    }
+  }
   progress_.embedded = result_.embedded;
   progress_.tokens = result_.tokens + embedder_.num_tokens();
   progress_.elapsed_ms = watch_.elapsed_ms();

@@ -33,6 +33,7 @@ class Backfill {
   void check_generation();
   void import_original();
   void walk();
+  bool next_row(SourceRecord& source);
   void see(SourceRecord& source);
   void count_unchanged(const RecordKey& key, const KnownRecords::Entry& known);
   void look_at(SourceRecord& source, const KnownRecords::Entry* known);
@@ -47,6 +48,7 @@ class Backfill {
   bool is_still_true(Sidecar& sidecar, PendingRecord& record, std::vector<PendingRecord>& changed);
   void write_one(Sidecar& sidecar, PendingRecord& record);
   void add_missing_keywords();
+  bool can_be_there(const RecordKey& key);
   void remove_orphans();
   void finish(const std::string& source_state);
   void report();
@@ -71,6 +73,7 @@ class Backfill {
   KnownRecords known_;
   std::size_t own_dim_ = 0;      // of vectors of the store's own
   std::size_t num_waiting_ = 0;  // records that failed
+  bool damaged_ = false;         // some rows cannot be read: see DamagedRows
   BackfillProgress progress_;
   BackfillResult result_;
   SkipTally tally_;  // counts in result_

@@ -3,6 +3,7 @@
 
 #include "backfill.h"
 #include "nearlite/base/clock.h"
+#include "nearlite/base/error.h"
 
 namespace nearlite {
 namespace {
@@ -145,6 +146,15 @@ void Backfill::add_missing_keywords() {
   result_.store_ms += storing.elapsed_ms();
 }
 
+/// False only if its row is known to be gone.
+bool Backfill::can_be_there(const RecordKey& key) {
+  try {
+    return rows_.find(key).has_value();
+  } catch (const CorruptData&) {
+    return true;
+  }
+}
+
 void Backfill::remove_orphans() {
   std::vector<RecordKey> candidates;
   engine_.read([&](Sidecar& sidecar) { candidates = known_.unseen(sidecar); });
@@ -154,9 +164,10 @@ void Backfill::remove_orphans() {
         std::span(candidates)
             .subspan(begin, std::min(kOrphansPerTransaction, candidates.size() - begin));
     // Looked up once more: a record added while the walk was on was not seen by it.
-    const bool look_again = rows_.must_look_again();
+    // So is one that a damaged page hides.
+    const bool look_again = damaged_ || rows_.must_look_again();
     const RowLookup::Batch batch(rows_);
-    const auto gone = [&](const RecordKey& key) { return !look_again || !rows_.find(key); };
+    const auto gone = [&](const RecordKey& key) { return !look_again || !can_be_there(key); };
     if (options_.dry_run) {
       result_.removed += static_cast<std::size_t>(std::ranges::count_if(part, gone));
       continue;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "damaged_rows.h"
 #include "mixin_state.h"
 #include "nearlite/base/clock.h"
 #include "nearlite/encoder/language_fit.h"
@@ -93,10 +94,21 @@ CostEstimate EmbeddableDBMixin::estimate_cost(const CostOptions& options) const 
   std::size_t read = 0;
   std::size_t dim = 0;
   RecordCursor cursor = iter_records();
-  estimate.rows = cursor.count();
+  try {
+    estimate.rows = cursor.count();
+  } catch (const CorruptData&) {
+    estimate.rows = 0;  // a damaged page: as many as are read
+  }
   const std::size_t every = estimate.rows / std::max<std::size_t>(options.max_texts, 1) + 1;
   SourceRecord source;
-  while (cursor.next(source)) {
+  const auto next = [&] {
+    try {
+      return cursor.next(source);
+    } catch (const DamagedRows&) {
+      return false;  // the run will name them
+    }
+  };
+  while (next()) {
     if (read++ % every != 0) continue;
     PendingRecord record;
     record.content = content_of(*this, source.record);

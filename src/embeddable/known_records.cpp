@@ -1,6 +1,7 @@
 #include "known_records.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "content.h"
 #include "nearlite/base/checksum.h"
@@ -24,15 +25,26 @@ KnownRecords::KnownRecords(Sidecar& sidecar, std::string_view store,
     entry.damaged = !damaged.empty() && std::ranges::binary_search(damaged, record.id);
     entries_.push_back(entry);
   });
-  std::ranges::sort(entries_, {}, &Entry::key);
+  places_.assign(std::bit_ceil(2 * entries_.size() + 1), kNobody);
+  for (std::size_t i = 0; i < entries_.size(); ++i)
+    places_[place_of(entries_[i].key)] = static_cast<std::uint32_t>(i);
+}
+
+/// Where the entry with this hash is, or would be: places are tried one after the other.
+std::size_t KnownRecords::place_of(std::uint64_t hash) const {
+  const std::size_t mask = places_.size() - 1;
+  std::size_t place = hash & mask;
+  while (places_[place] != kNobody && entries_[places_[place]].key != hash)
+    place = (place + 1) & mask;
+  return place;
 }
 
 KnownRecords::Entry* KnownRecords::see(const RecordKey& key) {
-  const std::uint64_t hash = hash_of_key(key.table, key.json);
-  const auto found = std::ranges::lower_bound(entries_, hash, {}, &Entry::key);
-  if (found == entries_.end() || found->key != hash) return nullptr;
-  found->seen = true;
-  return &*found;
+  if (entries_.empty()) return nullptr;
+  const std::uint32_t entry = places_[place_of(hash_of_key(key.table, key.json))];
+  if (entry == kNobody) return nullptr;
+  entries_[entry].seen = true;
+  return &entries_[entry];
 }
 
 std::vector<RecordKey> KnownRecords::unseen(Sidecar& sidecar) const {

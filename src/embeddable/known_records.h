@@ -11,9 +11,9 @@
 
 namespace nearlite {
 
-/// What the sidecar knew of all records of a store at one moment, 48 bytes each: tells the many
-/// rows that need nothing from the few that have to be looked up, and which records have no row any
-/// more.
+/// What the sidecar knew of all records of a store at one moment, about 60 bytes each: tells the
+/// many rows that need nothing from the few that have to be looked up, and which records have no
+/// row any more.
 class KnownRecords {
  public:
   struct Entry {
@@ -38,7 +38,12 @@ class KnownRecords {
   std::size_t num_unseen(RecordState state) const;
 
  private:
-  std::vector<Entry> entries_;  // by key
+  static constexpr std::uint32_t kNobody = ~std::uint32_t{0};
+  std::size_t place_of(std::uint64_t hash) const;
+
+  std::vector<Entry> entries_;
+  std::vector<std::uint32_t>
+      places_;  // by hash: of entries_; twice as many or more, a power of two
 };
 
 std::uint64_t hash_of_last_updated(std::string_view last_updated);

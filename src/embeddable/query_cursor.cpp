@@ -2,11 +2,14 @@
 #include <sqlite3.h>
 
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "damaged_rows.h"
 #include "nearlite/base/error.h"
 #include "nearlite/embeddable/record.h"
 #include "row_spool.h"
@@ -41,6 +44,7 @@ class QuerySource : public RecordCursor::Source {
       slice_.clear();
       position_ = 0;
       if (!at_end_) read_slice();
+      if (slice_.empty() && !damage_.empty()) throw DamagedRows(std::exchange(damage_, {}));
       if (slice_.empty()) return false;
     }
     record = std::move(slice_[position_++]);
@@ -160,18 +164,84 @@ class QuerySource : public RecordCursor::Source {
       page->bind(static_cast<int>(i) + 1, last_key_[i]);
     const auto deadline = std::chrono::steady_clock::now() + kSliceTime;
     bool more = false;
-    while ((more = page->step())) {
+    while ((more = step_or_stop_at_damage(*page))) {
+      if (damaged_) break;
       slice_.push_back(record_of(*page));
       if (std::chrono::steady_clock::now() >= deadline) break;
     }
     page->reset();  // drops the read lock
+    if (std::exchange(damaged_, false) && slice_.empty()) return read_page();  // behind it
     at_end_ = !more && slice_.size() < static_cast<std::size_t>(kSliceRows);
     if (!slice_.empty()) last_key_ = slice_.back().key.values();
+  }
+
+  /// Whether there is a row, or damage in its place. Rows before it count: the next slice then
+  /// begins at the damage, and is moved behind it.
+  bool step_or_stop_at_damage(Statement& page) {
+    try {
+      return page.step();
+    } catch (const CorruptData&) {
+      page.reset();
+      if (slice_.empty() && !find_row_behind_damage()) throw;
+      damaged_ = true;
+      return true;
+    }
+  }
+
+  /// Looks for the first key behind the damaged page: further and further away until one can be
+  /// read, then back as near as that goes. Rows are found from the root of the tree, so that what
+  /// lies on other pages is read as ever. False if there is none, or keys are no integers.
+  bool find_row_behind_damage() {
+    if (options_.num_key_columns != 1) return false;
+    std::int64_t before = std::numeric_limits<std::int64_t>::min();
+    if (!last_key_.empty()) {
+      const auto* key = std::get_if<std::int64_t>(&last_key_.front());
+      if (key == nullptr) return false;
+      before = *key;
+    }
+    const auto distance = [&](std::int64_t key) {
+      return static_cast<std::uint64_t>(key) - static_cast<std::uint64_t>(before);
+    };
+    const auto at = [&](std::uint64_t far) {
+      return static_cast<std::int64_t>(static_cast<std::uint64_t>(before) + far);
+    };
+    const std::uint64_t most = distance(std::numeric_limits<std::int64_t>::max()) - 1;
+    std::uint64_t bad = 0;
+    std::uint64_t good = 1;
+    while (!can_read_behind(at(good))) {
+      bad = good;
+      if (good == most) return false;
+      good = good > most / 2 ? most : good * 2;
+    }
+    while (good - bad > 1) {
+      const std::uint64_t middle = bad + (good - bad) / 2;
+      (can_read_behind(at(middle)) ? good : bad) = middle;
+    }
+    const std::string first = last_key_.empty() ? "the first row" : std::to_string(before);
+    last_key_ = {Value(at(good))};
+    damage_.push_back("the rows between " + first + " and " + std::to_string(at(good) + 1));
+    return true;
+  }
+
+  bool can_read_behind(std::int64_t key) {
+    if (!probe_) {
+      probe_.emplace(db_, with_names() + " SELECT c0 FROM r WHERE c0 > ?1 ORDER BY c0 LIMIT 1");
+    }
+    bool readable = true;
+    try {
+      probe_->bind(1, key).step();
+    } catch (const CorruptData&) {
+      readable = false;
+    }
+    probe_->reset();
+    return readable;
   }
 
   SourceRecord record_of(const Statement& row) const {
     std::vector<Value> key;
     std::vector<std::pair<std::string, Value>> fields;
+    key.reserve(static_cast<std::size_t>(options_.num_key_columns));
+    fields.reserve(names_.size());
     for (int i = 0; i < row.num_columns(); ++i) {
       Value value = row.value(i);
       if (i < options_.num_key_columns) {
@@ -200,6 +270,9 @@ class QuerySource : public RecordCursor::Source {
   std::optional<Statement> next_page_;
   std::unique_ptr<RowSpool> spool_;
   std::optional<Statement> find_;
+  std::optional<Statement> probe_;
+  bool damaged_ = false;  // the slice ended at a damaged page
+  std::vector<std::string> damage_;
 };
 
 }  // namespace

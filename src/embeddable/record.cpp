@@ -1,7 +1,9 @@
 #include "nearlite/embeddable/record.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "damaged_rows.h"
 #include "nearlite/base/error.h"
 
 namespace nearlite {
@@ -76,7 +78,9 @@ RecordKey RecordKey::of(std::span<const Value> values, std::string table) {
   if (values.empty()) throw InvalidArgument("a record key has no columns");
   RecordKey key;
   key.table = std::move(table);
-  if (values.size() == 1) {
+  if (const auto* id = std::get_if<std::int64_t>(&values[0]); id != nullptr && values.size() == 1) {
+    key.json = std::to_string(*id);  // nearly all keys
+  } else if (values.size() == 1) {
     key.json = dump(json_of(values[0]));
   } else {
     Json array = Json::array();
@@ -133,8 +137,13 @@ class ChainSource : public RecordCursor::Source {
   explicit ChainSource(std::vector<RecordCursor> cursors) : cursors_(std::move(cursors)) {}
   bool next(SourceRecord& record) override {
     for (; current_ < cursors_.size(); ++current_) {
-      if (cursors_[current_].next(record)) return true;
+      try {
+        if (cursors_[current_].next(record)) return true;
+      } catch (const DamagedRows& damage) {  // of this table: the others are read
+        damage_.insert(damage_.end(), damage.ranges().begin(), damage.ranges().end());
+      }
     }
+    if (!damage_.empty()) throw DamagedRows(std::exchange(damage_, {}));
     return false;
   }
   std::optional<SourceRecord> find(const RecordKey& key) override {
@@ -152,6 +161,7 @@ class ChainSource : public RecordCursor::Source {
  private:
   std::vector<RecordCursor> cursors_;
   std::size_t current_ = 0;
+  std::vector<std::string> damage_;
 };
 
 class ListSource : public RecordCursor::Source {
