@@ -12,11 +12,7 @@ const std::vector<std::string> kHashed{"dependencies", "name", "resources", "tas
 /// Entries that say nothing.
 bool says_nothing(const std::string& entry) {
   const std::string lower = to_lower_ascii(entry);
-  std::size_t characters = 0;
-  for (const char c : entry) {
-    characters += (static_cast<unsigned char>(c) & 0xC0U) == 0x80U ? 0U : 1U;
-  }
-  return characters < 3 || lower == "n/a" || lower == "none";
+  return num_characters(entry) < 3 || lower == "n/a" || lower == "none";
 }
 
 BotRecord bot_of(const Record& row) {
@@ -157,9 +153,9 @@ void BotDB::link_enhancement(std::int64_t bot_id, std::int64_t enhancement_id) {
                            {"enhancement_id", enhancement_id}});
 }
 
-std::vector<Record> BotDB::search_by_vector(std::span<const float> vector,
-                                            std::size_t top_k) const {
-  return found_records(vector, top_k);
+std::vector<Record> BotDB::search_by_vector(std::span<const float> vector, std::size_t top_k,
+                                            Scope scope) const {
+  return found_records(vector, top_k, scope);
 }
 
 std::string BotDB::text(const Record& record) const {

@@ -224,9 +224,10 @@ std::vector<EnhancementRecord> EnhancementDB::fetch(std::size_t limit, Enhanceme
 }
 
 std::vector<EnhancementRecord> EnhancementDB::search_by_vector(std::span<const float> vector,
-                                                               std::size_t top_k) const {
+                                                               std::size_t top_k,
+                                                               Scope scope) const {
   std::vector<EnhancementRecord> found;
-  for (const Record& row : found_records(vector, top_k)) {
+  for (const Record& row : found_records(vector, top_k, scope)) {
     found.push_back(with_links(enhancement_of(row)));
   }
   return found;

@@ -133,6 +133,7 @@ std::int64_t ErrorDB::add_telemetry(const TelemetryEvent& event, AddReport* repo
                    {"source_menace_id", source_menace_id()},
                    {"fix_suggestions", json_list(event.fix_suggestions)},
                    {"bottlenecks", json_list(event.bottlenecks)}};
+  need_table("error_stats");
   const auto count_modules = [&](std::int64_t) {
     auto counts = event.module_counts;
     if (counts.empty() && !event.module.empty()) counts[event.module] = 1;
@@ -151,6 +152,7 @@ std::int64_t ErrorDB::add_telemetry(const TelemetryEvent& event, AddReport* repo
 
 std::int64_t ErrorDB::add_known(const std::string& message, const std::string& solution,
                                 AddReport* report) {
+  need_table("known_errors");
   connection()
       .prepare(
           "INSERT INTO known_errors(message, solution) VALUES (?1, ?2) "
@@ -163,6 +165,7 @@ std::int64_t ErrorDB::add_known(const std::string& message, const std::string& s
 }
 
 std::optional<std::string> ErrorDB::find_solution(const std::string& message) const {
+  if (!has_table("known_errors")) return std::nullopt;
   const auto found = rows("SELECT solution FROM known_errors WHERE message = ?1", {message});
   if (found.empty()) return std::nullopt;
   return found.front().get("solution");
@@ -206,10 +209,10 @@ void ErrorDB::link_code(std::int64_t error_id, std::int64_t code_id) {
   link("error_code", {{"error_id", error_id}, {"code_id", code_id}});
 }
 
-std::vector<Record> ErrorDB::search_by_vector(std::span<const float> vector,
-                                              std::size_t top_k) const {
+std::vector<Record> ErrorDB::search_by_vector(std::span<const float> vector, std::size_t top_k,
+                                              Scope scope) const {
   std::vector<Record> found;
-  for (const Record& row : found_records(vector, top_k)) {
+  for (const Record& row : found_records(vector, top_k, scope)) {
     Record record;
     const bool telemetry = row.get("_table") == "telemetry";
     for (const char* column : {"id", "message", "cause", "stack_trace", "_table", "_distance"}) {

@@ -152,7 +152,8 @@ std::int64_t InfoDB::add(ResearchItem item, const InfoLinks& links, AddReport* r
   if (item.summary.empty()) item.summary = summary_of(item.content);
   if (item.type_.empty()) item.type_ = "text";
   if (item.data_depth == 0) {
-    item.data_depth = std::min(static_cast<double>(item.content.size()) / kDeepLength, 1.0);
+    item.data_depth =
+        std::min(static_cast<double>(num_characters(item.content)) / kDeepLength, 1.0);
   }
   if (item.timestamp == 0) {
     const Clock& clock = options().clock != nullptr ? *options().clock : system_clock();

@@ -98,9 +98,11 @@ std::vector<InformationRecord> InformationDB::fetch_all(Scope scope) const {
 }
 
 std::vector<InformationRecord> InformationDB::search_by_vector(std::span<const float> vector,
-                                                               std::size_t top_k) const {
+                                                               std::size_t top_k,
+                                                               Scope scope) const {
   std::vector<InformationRecord> found;
-  for (const Record& row : found_records(vector, top_k)) found.push_back(information_of(row));
+  for (const Record& row : found_records(vector, top_k, scope))
+    found.push_back(information_of(row));
   return found;
 }
 

@@ -89,16 +89,55 @@ SeedStore::SeedStore(const Traits& traits, const std::filesystem::path& database
   Connection& db = connection();
   if (seed_.open == Open::kCreate) create_schema(db, traits_.schema);
   db.execute("PRAGMA synchronous = NORMAL");
-  tables_ = table_names(db);
+  look_at_tables();
   const std::string& first = traits_.sources.front().table;
   if (!tables_.contains(first)) {
     throw NotFound(database.string() + " has no table \"" + first + "\"",
                    "nearlite store create " + traits_.name + " adds what is missing");
   }
+}
+
+/// Those of the class that the file has.
+void SeedStore::add_sources() {
+  sources_.clear();
   for (const Traits::Source& source : traits_.sources) {
     if (!tables_.contains(source.table)) continue;
-    sources_.push_back({read_table(db, source.table), source.key_column, source.key_space});
+    sources_.push_back(
+        {read_table(connection(), source.table), source.key_column, source.key_space});
   }
+}
+
+void SeedStore::need_table(const std::string& table) {
+  if (has_table(table)) return;
+  const std::string start = "CREATE TABLE IF NOT EXISTS " + table + "(";
+  for (const std::string& statement : traits_.schema) {
+    if (!statement.starts_with(start)) continue;
+    connection().execute(statement);
+  }
+  // Inside a transaction it counts once that is committed.
+  if (sqlite3_get_autocommit(connection().handle()) == 0) {
+    tables_changed_ = true;
+  } else {
+    look_at_tables();
+  }
+}
+
+void SeedStore::look_at_tables() {
+  tables_ = table_names(connection());
+  tables_changed_ = false;
+  add_sources();
+}
+
+std::vector<float> SeedStore::vector_of(const RecordKey& key) const {
+  if (auto stored = get_vector(key)) return std::move(*stored);
+  const auto row = iter_records().find(key);
+  if (!row) throw NotFound("\"" + traits_.name + "\" has no row " + key.display());
+  const GateDecision decision = options().gate->check(text(row->record));
+  if (decision.action > GateAction::kRedact) return {};
+  const std::string now = decision.text.empty() ? text(row->record) : decision.text;
+  if (trimmed(now).empty()) return {};
+  const std::string_view view = now;
+  return encoder().encode(std::span(&view, 1), TextRole::kDocument).vectors;
 }
 
 EmbeddableOptions SeedStore::options_in(const Traits& traits, const std::filesystem::path& folder) {
@@ -163,6 +202,7 @@ std::string SeedStore::now() const {
 std::int64_t SeedStore::insert(const std::string& table, Fields row,
                                const std::vector<std::string>& hashed, AddReport* report,
                                const std::function<void(std::int64_t id)>& insert_links) {
+  need_table(table);
   Connection& db = connection();
   Transaction transaction(db);
   if (!hashed.empty()) {
@@ -180,6 +220,7 @@ std::int64_t SeedStore::insert(const std::string& table, Fields row,
   const std::int64_t id = db.last_insert_rowid();
   if (insert_links) insert_links(id);
   transaction.commit();
+  if (tables_changed_) look_at_tables();
   return id;
 }
 
@@ -244,6 +285,7 @@ void SeedStore::embed_row(const RecordKey& key, AddReport* report) {
 }
 
 void SeedStore::link(const std::string& table, const Fields& row) {
+  need_table(table);
   std::string condition;
   std::vector<Value> values;
   for (const auto& [name, value] : row) {
@@ -290,9 +332,27 @@ std::string SeedStore::scope_condition(Scope scope) {
   return "?1 IS NOT NULL";  // the parameter is there in each case
 }
 
-std::vector<Record> SeedStore::found_records(std::span<const float> vector,
-                                             std::size_t top_k) const {
-  const RecordSearchResult result = search_records(vector, {.k = top_k});
+std::vector<Record> SeedStore::found_records(std::span<const float> vector, std::size_t top_k,
+                                             Scope scope) const {
+  RecordSearchOptions wanted{.k = top_k};
+  std::set<RecordKey> in_scope;
+  if (scope != Scope::kAll) {
+    for (const SourceTable& source : sources_) {
+      // What has no column of this sort (info, known_errors) belongs to nobody.
+      const auto& columns = source.schema.columns;
+      const bool scoped = std::ranges::any_of(
+          columns, [](const auto& column) { return column.name == "source_menace_id"; });
+      for (const Record& row :
+           rows("SELECT " + quote_identifier(source.key_column) + " AS id FROM " +
+                    quote_identifier(source.schema.name) + " WHERE " +
+                    (scoped ? scope_condition(scope) : "?1 IS NOT NULL"),
+                {source_menace_id()})) {
+        in_scope.insert(RecordKey::of(std::vector<Value>{*row.find("id")}, source.key_space));
+      }
+    }
+    wanted.filter = [&](const RecordKey& key) { return in_scope.contains(key); };
+  }
+  const RecordSearchResult result = search_records(vector, wanted);
   std::vector<Record> records;
   for (const RecordHit& hit : result.hits) {
     Record record = hit.record;

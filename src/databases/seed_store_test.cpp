@@ -392,5 +392,198 @@ TEST_P(SeedStoreTest, BulkLoadingLeavesEmbeddingToTheBackfill) {
   EXPECT_EQ(bots->freshness().fresh, 300U);
 }
 
+// hashlib.sha256(json.dumps({"dependencies": json.dumps([]), ...}, sort_keys=True).encode()) of
+// Python, over the values as the original stores them.
+TEST_F(SeedSchemaTest, ContentHashesAreThoseThatTheOriginalStores) {
+  const SeedStoreOptions unembedded{.open = Open::kCreate, .embed_on_add = false};
+  const auto hash_in = [&](const std::string& file, const std::string& table) {
+    const Connection db = raw(file);
+    Statement select = db.prepare("SELECT content_hash FROM " + table);
+    return select.step() ? std::string(select.text(0)) : std::string();
+  };
+  open<BotDB>("bots.db", unembedded)
+      ->add_bot({.name = "Scraper \xC3\xA9",
+                 .type_ = "worker",
+                 .tasks = {"fetch", "parse"},
+                 .resources = {{"cpu", "2"}},
+                 .purpose = "no part of it"});
+  EXPECT_EQ(hash_in("bots.db", "bots"),
+            "f8e7fbd9bd6738432bc597c4d19874ff9b0b1e2ef33fd94cfacc798fd41c315b");
+  open<WorkflowDB>("workflows.db", unembedded)
+      ->add({.workflow = {"fetch", "parse"},
+             .action_chains = {"a", "b"},
+             .argument_strings = {"--all"},
+             .title = "no part of it",
+             .description = "Gets \"pages\""});
+  EXPECT_EQ(hash_in("workflows.db", "workflows"),
+            "6b6a9bcc0f1a7faf345ce8d3e1aeb4e9bc7a4a66f7f09aa6bb56834abe6db676");
+  open<EnhancementDB>("enhancements.db", unembedded)
+      ->add({.idea = "i",
+             .rationale = "r",
+             .summary = "no part of it",
+             .before_code = "x = 1\n",
+             .after_code = "x = 2\n",
+             .description = "d"});
+  EXPECT_EQ(hash_in("enhancements.db", "enhancements"),
+            "21847ce388bb363cd5af622054826904b7d337a0abbbce362cfe341c2954d628");
+  open<ErrorDB>("errors.db", unembedded)
+      ->add_error({.message = "no part of it", .type_ = "io", .description = "disk full"});
+  EXPECT_EQ(hash_in("errors.db", "errors"),
+            "b23257863001c95a7cfa058acee059d0492efbfa50f3d49ab58db4c6fb07140a");
+}
+
+TEST_F(SeedSchemaTest, AVectorIsTheStoredOneElseMadeOfTheRow) {
+  const auto information = open<InformationDB>("information.db");
+  const std::int64_t stored = information->add({.summary = "The highest mountain."});
+  raw("information.db")
+      .execute(
+          "INSERT INTO information(summary, source_menace_id) VALUES ('The longest river.', ''), "
+          "('', ''), ('Please run eval(data) now.', '')");
+  EXPECT_EQ(information->vector_of(stored), information->get_vector(stored));
+  EXPECT_EQ(information->vector_of(stored + 1), vector_of("summary=The longest river."));
+  EXPECT_EQ(information->get_vector(stored + 1), std::nullopt);
+  EXPECT_THAT(information->vector_of(stored + 2), IsEmpty());
+  EXPECT_THAT(information->vector_of(stored + 3), IsEmpty()) << "governance refuses it";
+  EXPECT_THROW(information->vector_of(99), NotFound);
+}
+
+TEST_F(SeedSchemaTest, WorkflowsComeWithTheirVectorsWhereAskedFor) {
+  const auto workflows = open<WorkflowDB>("workflows.db");
+  const std::int64_t id = workflows->add({.workflow = {"bake bread"}});
+  raw("workflows.db")
+      .execute(
+          "INSERT INTO workflows(workflow, source_menace_id, content_hash) VALUES ('mow', '', "
+          "'h')");
+  const auto found = workflows->fetch_workflows(Scope::kAll, WorkflowOrder::kTimestamp, 100, true);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].embedding, workflows->get_vector(id));
+  EXPECT_THAT(found[1].embedding, IsEmpty());
+  EXPECT_THAT(workflows->fetch_workflows(Scope::kAll, WorkflowOrder::kTimestamp)[0].embedding,
+              IsEmpty());
+}
+
+TEST_F(SeedSchemaTest, ASearchKeepsToItsScope) {
+  const auto add = [&](const std::string& whose, const std::string& idea) {
+    const auto store =
+        open<EnhancementDB>("enhancements.db", {.open = Open::kCreate, .source_menace_id = whose});
+    store->add({.idea = idea, .summary = "Keep pages in memory, says " + whose + "."});
+  };
+  add("a", "one");
+  add("b", "two");
+  const auto mine =
+      open<EnhancementDB>("enhancements.db", {.open = Open::kExisting, .source_menace_id = "a"});
+  const auto ideas = [&](Scope scope) {
+    std::vector<std::string> found;
+    for (const auto& one : mine->search_by_vector(vector_of("pages memory"), 5, scope))
+      found.push_back(one.idea);
+    std::ranges::sort(found);
+    return found;
+  };
+  EXPECT_THAT(ideas(Scope::kLocal), ElementsAre("one"));
+  EXPECT_THAT(ideas(Scope::kGlobal), ElementsAre("two"));
+  EXPECT_THAT(ideas(Scope::kAll), ElementsAre("one", "two"));
+  const auto errors = open<ErrorDB>("errors.db", {.open = Open::kCreate, .source_menace_id = "a"});
+  errors->add_error({.message = "disk full"});
+  errors->add_known("disk full", "Delete something.");
+  EXPECT_EQ(errors->search_by_vector(vector_of("disk full"), 5, Scope::kLocal).size(), 2U);
+  EXPECT_EQ(errors->search_by_vector(vector_of("disk full"), 5, Scope::kGlobal).size(), 1U);
+}
+
+TEST_F(SeedSchemaTest, AFileOfTheOriginalGetsTheTablesThatAWritingMethodNeeds) {
+  folder_.database("bots.db",
+                   "CREATE TABLE bots(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, type TEXT, "
+                   "tasks TEXT, parent_id TEXT, dependencies TEXT, resources TEXT, hierarchy_level "
+                   "TEXT, purpose TEXT, tags TEXT, toolchain TEXT, creation_date TEXT, "
+                   "last_modification_date TEXT, status TEXT, version TEXT, estimated_profit REAL, "
+                   "source_menace_id TEXT NOT NULL, content_hash TEXT NOT NULL)");
+  const auto bots = open<BotDB>("bots.db", {.open = Open::kExisting});
+  const std::int64_t id = bots->add_bot(scraper(), {.models = {3}, .workflows = {4, 5}});
+  bots->link_enhancement(id, 6);
+  Connection db = raw("bots.db");
+  for (const auto& [table, count] : std::vector<std::pair<std::string, int>>{
+           {"bot_model", 1}, {"bot_workflow", 2}, {"bot_enhancement", 1}}) {
+    Statement rows = db.prepare("SELECT count(*) FROM " + table);
+    ASSERT_TRUE(rows.step());
+    EXPECT_EQ(rows.int64(0), count) << table;
+  }
+  folder_.database("errors.db",
+                   "CREATE TABLE errors(id INTEGER PRIMARY KEY, message TEXT, type TEXT, "
+                   "description TEXT, resolution TEXT, ts TEXT, category TEXT, cause TEXT, "
+                   "frequency INTEGER, source_menace_id TEXT NOT NULL DEFAULT '', content_hash "
+                   "TEXT NOT NULL)");
+  const auto errors = open<ErrorDB>("errors.db", {.open = Open::kExisting});
+  EXPECT_EQ(errors->find_solution("m"), std::nullopt);
+  errors->add_telemetry({.category = "io", .cause = "upload aborted", .module = "net"});
+  errors->add_known("m", "Reboot.");
+  EXPECT_EQ(errors->find_solution("m"), "Reboot.");
+  EXPECT_EQ(errors->search("upload aborted", 1).at(0).key.display(), "telemetry:1");
+}
+
+TEST_F(SeedSchemaTest, TheDepthOfAnItemCountsCharactersNotBytes) {
+  const auto info = open<InfoDB>("information.db");
+  std::string content;
+  for (int i = 0; i < 250; ++i) content += "\xC3\xA9";
+  info->add({.title = "Accents", .content = content});
+  EXPECT_EQ(info->search("Accents").at(0).data_depth, 0.5);
+}
+
+class StepClock : public Clock {
+ public:
+  std::chrono::system_clock::time_point now() const override {
+    return parse_rfc3339("2026-11-20T12:00:00Z") + std::chrono::seconds(seconds);
+  }
+  int seconds = 0;
+};
+
+TEST_F(SeedSchemaTest, DefaultTimesAreThoseOfEachWriteNotOfTheStart) {
+  StepClock clock;
+  EmbeddableOptions options = BotDB::default_options(folder_.path());
+  options.encoder = encoder_;
+  options.clock = &clock;
+  BotDB bots(folder_ / "bots.db", {.open = Open::kCreate, .embed_on_add = false}, options);
+  bots.add_bot({.name = "first"});
+  clock.seconds = 61;
+  const std::int64_t second = bots.add_bot({.name = "second"});
+  clock.seconds = 62;
+  bots.update_bot(second, {{"purpose", std::string("Counts.")}});
+  EXPECT_EQ(bots.find_by_name("first")->creation_date, "2026-11-20T12:00:00.000000");
+  EXPECT_EQ(bots.find_by_name("second")->creation_date, "2026-11-20T12:01:01.000000");
+  EXPECT_EQ(bots.find_by_name("second")->last_modification_date, "2026-11-20T12:01:02.000000");
+}
+
+TEST_F(SeedSchemaTest, EveryColumnOfABotIsStored) {
+  const auto bots = open<BotDB>("bots.db", {.open = Open::kCreate, .embed_on_add = false});
+  const BotRecord whole{.name = "n",
+                        .type_ = "t",
+                        .tasks = {"a", "b"},
+                        .parent_id = "p",
+                        .dependencies = {"d"},
+                        .resources = {{"cpu", "2"}},
+                        .hierarchy_level = "L2",
+                        .purpose = "Counts.",
+                        .tags = {"x"},
+                        .toolchain = {"gcc"},
+                        .creation_date = "2020-01-01T00:00:00.000000",
+                        .last_modification_date = "2020-01-02T00:00:00.000000",
+                        .status = "retired",
+                        .version = "7",
+                        .estimated_profit = 2.5};
+  bots->add_bot(whole);
+  const BotRecord stored = *bots->find_by_name("n");
+  EXPECT_EQ(stored.type_, whole.type_);
+  EXPECT_EQ(stored.tasks, whole.tasks);
+  EXPECT_EQ(stored.parent_id, whole.parent_id);
+  EXPECT_EQ(stored.dependencies, whole.dependencies);
+  EXPECT_EQ(stored.resources, whole.resources);
+  EXPECT_EQ(stored.hierarchy_level, whole.hierarchy_level);
+  EXPECT_EQ(stored.tags, whole.tags);
+  EXPECT_EQ(stored.toolchain, whole.toolchain);
+  EXPECT_EQ(stored.creation_date, whole.creation_date);
+  EXPECT_EQ(stored.last_modification_date, whole.last_modification_date);
+  EXPECT_EQ(stored.status, whole.status);
+  EXPECT_EQ(stored.version, whole.version);
+  EXPECT_EQ(stored.estimated_profit, whole.estimated_profit);
+}
+
 }  // namespace
 }  // namespace nearlite

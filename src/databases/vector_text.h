@@ -18,6 +18,8 @@ namespace nearlite {
 std::int64_t integer_of(const Value& value);
 double real_of(const Value& value);
 
+/// Code points of UTF-8.
+std::size_t num_characters(std::string_view text);
 std::string trimmed(std::string_view text);
 /// Cut at whitespace that follows . ! or ?, trimmed, empty ones dropped.
 std::vector<std::string> sentences_of(std::string_view text);

@@ -151,13 +151,18 @@ std::vector<WorkflowRecord> WorkflowDB::fetch(std::size_t limit, Scope scope) co
 }
 
 std::vector<WorkflowRecord> WorkflowDB::fetch_workflows(Scope scope, WorkflowOrder order,
-                                                        std::size_t limit) const {
+                                                        std::size_t limit,
+                                                        bool include_embeddings) const {
   const char* column = order == WorkflowOrder::kConfidence     ? "estimated_profit_per_bot"
                        : order == WorkflowOrder::kOutcomeScore ? "workflow_duration"
                                                                : "timestamp";
-  return workflows_of(rows("SELECT * FROM workflows WHERE " + scope_condition(scope) +
-                               " ORDER BY " + column + " DESC, id LIMIT ?2",
-                           {source_menace_id(), static_cast<std::int64_t>(limit)}));
+  auto found = workflows_of(rows("SELECT * FROM workflows WHERE " + scope_condition(scope) +
+                                     " ORDER BY " + column + " DESC, id LIMIT ?2",
+                                 {source_menace_id(), static_cast<std::int64_t>(limit)}));
+  if (!include_embeddings) return found;
+  for (WorkflowRecord& workflow : found)
+    workflow.embedding = get_vector(workflow.wid).value_or(std::vector<float>{});
+  return found;
 }
 
 std::size_t WorkflowDB::usage_rate(std::int64_t id) const {
@@ -168,8 +173,8 @@ std::size_t WorkflowDB::usage_rate(std::int64_t id) const {
 }
 
 std::vector<WorkflowRecord> WorkflowDB::search_by_vector(std::span<const float> vector,
-                                                         std::size_t top_k) const {
-  return workflows_of(found_records(vector, top_k));
+                                                         std::size_t top_k, Scope scope) const {
+  return workflows_of(found_records(vector, top_k, scope));
 }
 
 std::string WorkflowDB::text(const Record& record) const {

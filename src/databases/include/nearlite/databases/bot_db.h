@@ -58,7 +58,8 @@ class BotDB : public SeedStore {
   void link_workflow(std::int64_t bot_id, std::int64_t workflow_id);
   void link_enhancement(std::int64_t bot_id, std::int64_t enhancement_id);
   /// Rows as they are now, best first, with the backend's distance as `_distance`.
-  std::vector<Record> search_by_vector(std::span<const float> vector, std::size_t top_k = 5) const;
+  std::vector<Record> search_by_vector(std::span<const float> vector, std::size_t top_k = 5,
+                                       Scope scope = Scope::kAll) const;
 
   std::string text(const Record& record) const override;
 

@@ -64,7 +64,8 @@ class EnhancementDB : public SeedStore {
                                        EnhancementOrder order = EnhancementOrder::kId,
                                        bool descending = true, Scope scope = Scope::kLocal) const;
   std::vector<EnhancementRecord> search_by_vector(std::span<const float> vector,
-                                                  std::size_t top_k = 5) const;
+                                                  std::size_t top_k = 5,
+                                                  Scope scope = Scope::kAll) const;
   BackfillResult backfill_embeddings(const BackfillOptions& options = {}) override;
 
   std::string text(const Record& record) const override;

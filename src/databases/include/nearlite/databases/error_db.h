@@ -73,7 +73,8 @@ class ErrorDB : public SeedStore {
   void link_code(std::int64_t error_id, std::int64_t code_id);
   /// Errors as id, message, _distance; telemetry as id, cause, stack_trace, _distance; the others
   /// as id, message, _distance; with `_table` for all but errors.
-  std::vector<Record> search_by_vector(std::span<const float> vector, std::size_t top_k = 5) const;
+  std::vector<Record> search_by_vector(std::span<const float> vector, std::size_t top_k = 5,
+                                       Scope scope = Scope::kAll) const;
 
   std::string text(const Record& record) const override;
 

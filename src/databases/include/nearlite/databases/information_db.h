@@ -33,7 +33,8 @@ class InformationDB : public SeedStore {
   void update(std::int64_t id, const Fields& fields, AddReport* report = nullptr);
   std::vector<InformationRecord> fetch_all(Scope scope = Scope::kAll) const;
   std::vector<InformationRecord> search_by_vector(std::span<const float> vector,
-                                                  std::size_t top_k = 5) const;
+                                                  std::size_t top_k = 5,
+                                                  Scope scope = Scope::kAll) const;
 
   std::string text(const Record& record) const override;
 

@@ -49,6 +49,9 @@ class SeedStore : public Store {
   Record read_fields(const RecordKey& key, const std::vector<std::string>& columns) const override;
   /// Every row of the source tables with all its columns.
   RecordCursor iter_records() const override;
+  /// The stored vector of a row, else one of its text as it is now; empty where there is no text,
+  /// or governance refuses it. Throws NotFound if there is no such row, else as encode_text().
+  std::vector<float> vector_of(const RecordKey& key) const;
 
  protected:
   struct Traits;  // names, schema and default files of a class: seed_traits.h
@@ -59,6 +62,8 @@ class SeedStore : public Store {
   const std::string& source_menace_id() const noexcept { return seed_.source_menace_id; }
   std::string now() const;  // YYYY-MM-DDTHH:MM:SS.ffffff, UTC
   bool has_table(const std::string& table) const { return tables_.contains(table); }
+  /// Makes a table of the schema that a file of the original lacks; for methods that write.
+  void need_table(const std::string& table);
 
   /// Inserts a row and returns its id. With `hashed` columns the content hash over them is stored
   /// too, and a row that has it already is not inserted again: its id is returned and
@@ -79,13 +84,19 @@ class SeedStore : public Store {
   /// " AND source_menace_id = ..." as SQL with one parameter ?1; for kAll a condition that is
   /// always true.
   static std::string scope_condition(Scope scope);
-  /// Hits with their rows as they are now, the backend's distance added as `_distance`.
-  std::vector<Record> found_records(std::span<const float> vector, std::size_t top_k) const;
+  /// Hits with their rows as they are now, the backend's distance added as `_distance`; of rows of
+  /// this scope only.
+  std::vector<Record> found_records(std::span<const float> vector, std::size_t top_k,
+                                    Scope scope = Scope::kAll) const;
 
  private:
   const Traits& traits_;
   SeedStoreOptions seed_;
+  void add_sources();
+  void look_at_tables();
+
   std::set<std::string> tables_;
+  bool tables_changed_ = false;
   struct SourceTable {
     TableSchema schema;
     std::string key_column;

@@ -31,7 +31,8 @@ struct WorkflowRecord {
   double estimated_profit_per_bot = 0;
   std::string timestamp{};  // empty: now
   std::int64_t wid = 0;
-  double distance = 0;  // of a search, in the backend's convention
+  std::vector<float> embedding{};  // of fetch_workflows(), where asked for
+  double distance = 0;             // of a search, in the backend's convention
 };
 
 enum class WorkflowOrder { kConfidence, kOutcomeScore, kTimestamp };
@@ -56,13 +57,15 @@ class WorkflowDB : public SeedStore {
                        AddReport* report = nullptr);
   /// The newest first.
   std::vector<WorkflowRecord> fetch(std::size_t limit = 20, Scope scope = Scope::kLocal) const;
-  /// Largest first: confidence is estimated_profit_per_bot, outcome score workflow_duration.
+  /// Largest first: confidence is estimated_profit_per_bot, outcome score workflow_duration. With
+  /// their vectors as they are stored, if asked; empty where there is none.
   std::vector<WorkflowRecord> fetch_workflows(Scope scope, WorkflowOrder order,
-                                              std::size_t limit = 100) const;
+                                              std::size_t limit = 100,
+                                              bool include_embeddings = false) const;
   /// The number of assigned bots. Throws NotFound.
   std::size_t usage_rate(std::int64_t id) const;
-  std::vector<WorkflowRecord> search_by_vector(std::span<const float> vector,
-                                               std::size_t top_k = 5) const;
+  std::vector<WorkflowRecord> search_by_vector(std::span<const float> vector, std::size_t top_k = 5,
+                                               Scope scope = Scope::kAll) const;
 
   std::string text(const Record& record) const override;
 
