@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "nearlite/base/error.h"
+#include "nearlite/encoder/model_choice.h"
 #include "nearlite/encoder/text_encoder.h"
 #include "nearlite_test/message_of.h"
 #include "testing_folder.h"
@@ -478,6 +479,24 @@ TEST(LazyEncoder, TouchesNothingBeforeItIsAskedAndTriesAgainAfterAFailure) {
   EXPECT_EQ(encoder->info().name, "org/small");
   EXPECT_EQ(encoder->info().dim, 24U);
   EXPECT_EQ(encode_one(*encoder, kText), encode_one(*open(fixture), kText));
+}
+
+TEST(LazyEncoder, HasThePrecisionThatItsNameEndsIn) {
+  const ModelFixture fixture;
+  const std::string folder = fixture.path().string();
+  const EncoderOptions options{.threads = 1, .digest_cache = fixture.digests()};
+  const auto named = lazy_encoder(folder + ":int8", ModelPlaces::standard(), options);
+  EXPECT_EQ(named->info().precision, Precision::kInt8);
+  EXPECT_EQ(named->info().name, folder + ":int8");
+  EXPECT_EQ(named->info().folder, fixture.path());
+  EXPECT_NE(named->info().identity,
+            lazy_encoder(folder + ":fp32", ModelPlaces::standard(), options)->info().identity);
+  EXPECT_EQ(find_model(folder + ":bf16", ModelPlaces::standard()), fixture.path());
+  EXPECT_THROW(find_model(folder + ":int4", ModelPlaces::standard()), NotFound);
+  EXPECT_EQ(model_choice_of("org/name:int16").name, "org/name");
+  const TemporaryFolder strange;
+  std::filesystem::create_directories(strange / "x:int8");
+  EXPECT_EQ(model_choice_of((strange / "x:int8").string()).precision, Precision::kAuto);
 }
 
 TEST(LazyEncoder, ReadsWeightsAtTheFirstTextAndNoticesThatTheyWereExchanged) {

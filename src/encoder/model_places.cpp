@@ -7,6 +7,7 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/encoder/model_choice.h"
 #include "nearlite/encoder/text_encoder.h"
 #include "nearlite/model/weights.h"
 
@@ -127,8 +128,20 @@ std::string full_model_name(const std::string& name) {
   return kDefaultOrganization + name;
 }
 
+ModelChoice model_choice_of(const std::string& name) {
+  std::error_code ignored;
+  const std::size_t colon = name.rfind(':');
+  if (colon == std::string::npos || fs::is_directory(name, ignored)) return {name};
+  const std::string_view ending = std::string_view(name).substr(colon + 1);
+  for (const Precision precision :
+       {Precision::kFp32, Precision::kBf16, Precision::kInt16, Precision::kInt8}) {
+    if (ending == precision_name(precision)) return {name.substr(0, colon), precision};
+  }
+  return {name};
+}
+
 fs::path find_model(const std::string& name, const ModelPlaces& places) {
-  const std::string full = full_model_name(name);
+  const std::string full = full_model_name(model_choice_of(name).name);
   std::error_code ignored;
   if (fs::is_directory(full, ignored)) return full;
   if (!is_hub_name(full)) {

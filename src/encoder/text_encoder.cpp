@@ -3,6 +3,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "nearlite/encoder/model_choice.h"
 #include "sentence_encoder.h"
 
 namespace nearlite {
@@ -39,10 +40,13 @@ class LazyEncoder final : public TextEncoder {
     const std::lock_guard lock(mutex_);
     if (!encoder_) {
       const std::string full = full_model_name(name_);
+      EncoderOptions options = options_;
+      const Precision named = model_choice_of(full).precision;
+      if (named != Precision::kAuto) options.precision = named;
       encoder_ = std::make_unique<const SentenceEncoder>(
-          read_model_folder(find_model(full, places_), full, digest_cache_of(options_, places_),
-                            options_.precision),
-          options_);
+          read_model_folder(find_model(full, places_), full, digest_cache_of(options, places_),
+                            options.precision),
+          options);
       ready_ = encoder_.get();
     }
     return *encoder_;

@@ -2,6 +2,7 @@
 
 #include "nearlite/base/clock.h"
 #include "nearlite/base/error.h"
+#include "nearlite/encoder/model_choice.h"
 #include "nearlite/service/model_download.h"
 #include "question.h"
 #include "stop_signal.h"
@@ -50,7 +51,8 @@ bool can_offer_download(const Context& context) {
   return !HubAccess::from_environment().offline && (context.options.yes || can_ask());
 }
 
-std::filesystem::path require_model(Context& context, const std::string& name) {
+std::filesystem::path require_model(Context& context, const std::string& asked) {
+  const std::string name = model_choice_of(asked).name;
   try {
     return find_model(name, context.model_places());
   } catch (const NotFound&) {
