@@ -173,12 +173,11 @@ class Proposer {
   }
 
   std::string reason_to_skip(const TableSchema& table) const {
-    if (std::any_of(options_.excluded_tables.begin(), options_.excluded_tables.end(),
-                    [&](const std::string& name) {
-                      return to_lower_ascii(name) == to_lower_ascii(table.name);
-                    })) {
-      return "excluded as asked";
-    }
+    const auto is_this = [&](const std::string& name) {
+      return to_lower_ascii(name) == to_lower_ascii(table.name);
+    };
+    if (std::ranges::any_of(options_.excluded_tables, is_this)) return "excluded as asked";
+    if (std::ranges::any_of(options_.recorded_tables, is_this)) return "recorded already";
     switch (table.kind) {
       case TableKind::kShadow:
         return "inner data of a virtual table";
@@ -207,6 +206,8 @@ class Proposer {
       propose_table(table, wanted, false);
     } catch (const StoreError& error) {
       leave_out(table.name, {}, error.what());  // a missing collation or function: others go on
+    } catch (const CorruptData& error) {
+      leave_out(table.name, {}, error.what());
     }
   }
 
@@ -227,8 +228,23 @@ class Proposer {
     std::string sql = "SELECT count(*) FROM " + quote_identifier(table.name);
     if (asked && !options_.where.empty()) sql += " WHERE (" + options_.where + "\n)";
     Statement select = db_.prepare(sql);
-    select.step();
-    return static_cast<std::uint64_t>(select.int64(0));
+    try {
+      select.step();
+      return static_cast<std::uint64_t>(select.int64(0));
+    } catch (const CorruptData&) {
+      return count_rows_before_damage(table);
+    }
+  }
+
+  std::uint64_t count_rows_before_damage(const TableSchema& table) const {
+    Statement rows = db_.prepare("SELECT 1 FROM " + quote_identifier(table.name));
+    std::uint64_t count = 0;
+    try {
+      while (rows.step()) ++count;
+    } catch (const CorruptData&) {
+      return count;
+    }
+    return count;
   }
 
   void propose_table(const TableSchema& table, const std::vector<std::string>& wanted, bool asked) {

@@ -172,6 +172,27 @@ class IndexAndSearch(ProgramTest):
         self.assertEqual((changed["embedded"], changed["removed"]), (2, 1))
         self.assertEqual(self.succeed("search", "app.db", "coconut", "--json").json["hits"][0]["key"], 4)
 
+    def test_an_option_that_a_refresh_would_pass_over_is_refused(self):
+        self.make_notes()
+        given = ("index", "app.db", "--table", "note:body", "--where", "id < 4", "--name", "mine")
+        self.succeed(*given)
+        self.assertEqual(self.succeed(*given, "--json").json[0]["unchanged"], 3)  # the same again is a refresh
+        for option in (["--where", "id < 3"], ["--key", "title"], ["--column", "title"], ["--name", "other"], ["--exclude-table", "note"]):
+            self.assertIn(option[0] + " has no effect", self.fail_with(2, "index", "app.db", *option))
+        message = self.fail_with(2, "index", "app.db", "--model", "org/other")
+        self.assertIn("nearlite store set mine --model org/other", message)
+        self.assertEqual(self.succeed("status", "app.db", "--json").json["stores"][0]["rows"], 3)
+
+    def test_names_in_quotes_may_hold_anything(self):
+        file = self.folder / "app.db"
+        self.execute(file, 'CREATE TABLE "a:b, c"(id INTEGER PRIMARY KEY, "x,y" TEXT, "say ""hi"":" TEXT)')
+        self.execute(file, """INSERT INTO "a:b, c" VALUES (1, 'The lamp is broken', 'Upload failed again')""")
+        done = self.succeed("index", "app.db", "--table", '"a:b, c":"x,y","say ""hi"":"', "--json").json[0]
+        self.assertEqual((done["store"], done["embedded"]), ("a_b__c", 1))
+        hit = self.succeed("search", "app.db", "upload", "--fields", '"x,y"', "--json").json["hits"][0]
+        self.assertEqual(hit["fields"]["x,y"], "The lamp is broken")
+        self.assertEqual(hit["fields"]['say "hi":'], "Upload failed again")
+
     def test_a_dry_run_of_a_refresh(self):
         file = self.make_notes()
         self.index()

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "json.h"
@@ -20,6 +21,30 @@ std::string trimmed(const std::string& text) {
   const std::size_t begin = text.find_first_not_of(" \t");
   if (begin == std::string::npos) return {};
   return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+/// The name that begins at `at` and goes on to `end` or the end of the text, where `at` is left;
+/// blanks around it are dropped. In double quotes, as in SQL, it may hold anything: "a,""b".
+std::string take_name(const std::string& text, std::size_t& at, char end) {
+  const std::size_t begin = text.find_first_not_of(" \t", at);
+  if (begin != std::string::npos && text[begin] == '"') {
+    std::string name;
+    for (std::size_t i = begin + 1; i < text.size(); ++i) {
+      const bool doubled = text.compare(i, 2, "\"\"") == 0;
+      if (text[i] == '"' && !doubled) {
+        const std::size_t next = text.find_first_not_of(" \t", i + 1);
+        if (next != std::string::npos && text[next] != end) break;  // no quoted name after all
+        at = std::min(next, text.size());
+        return name;
+      }
+      name += text[i];
+      if (doubled) ++i;
+    }
+  }
+  const std::size_t stop = std::min(text.find(end, at), text.size());
+  std::string name = trimmed(text.substr(at, stop - at));
+  at = stop;
+  return name;
 }
 
 std::optional<std::string> text_of_object(const std::string& line) {
@@ -46,11 +71,9 @@ std::string read_standard_input() {
 std::vector<std::string> split_list(const std::vector<std::string>& values) {
   std::vector<std::string> names;
   for (const std::string& value : values) {
-    for (std::size_t at = 0; at <= value.size();) {
-      const std::size_t end = std::min(value.find(',', at), value.size());
-      if (std::string name = trimmed(value.substr(at, end - at)); !name.empty())
+    for (std::size_t at = 0; at <= value.size(); ++at) {
+      if (std::string name = take_name(value, at, ','); !name.empty())
         names.push_back(std::move(name));
-      at = end + 1;
     }
   }
   return names;

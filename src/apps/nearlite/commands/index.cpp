@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "../backfill_run.h"
 #include "../command_line.h"
@@ -80,13 +81,28 @@ const TableConfig* recorded_table(const Target& target, const std::string& table
   return found == target.recorded.end() ? nullptr : &*found;
 }
 
+/// Where the columns of T:COL,COL begin: the first colon outside double quotes, else the end.
+std::size_t colon_of(const std::string& text) {
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') quoted = !quoted;
+    if (text[i] == ':' && !quoted) return i;
+  }
+  return text.size();
+}
+
 ProposalOptions proposal_options(const IndexArguments& arguments, const Target& target) {
   ProposalOptions options;
   for (const std::string& text : arguments.tables) {
-    const std::size_t at = text.find(':');
+    const std::size_t colon = colon_of(text);
+    std::string table = text.substr(0, colon);
+    if (table.starts_with('"')) {
+      const std::vector<std::string> unquoted = split_list({table});
+      if (unquoted.size() == 1) table = unquoted.front();
+    }
     std::vector<std::string> columns;
-    if (at != std::string::npos) columns = split_list({text.substr(at + 1)});
-    options.tables.emplace_back(text.substr(0, at), std::move(columns));
+    if (colon < text.size()) columns = split_list({text.substr(colon + 1)});
+    options.tables.emplace_back(std::move(table), std::move(columns));
   }
   options.columns = split_list(arguments.columns);
   options.excluded_tables.insert(arguments.excluded.begin(), arguments.excluded.end());
@@ -114,12 +130,55 @@ Proposal new_tables(const IndexArguments& arguments, const Target& target) {
     return true;
   });
   if (!arguments.tables.empty() && options.tables.empty()) return {};
+  for (const TableConfig& known : target.recorded) options.recorded_tables.insert(known.table);
   const Connection db = Connection::open_source(target.database);
   Proposal proposal = propose(db, target.database, options);
   std::erase_if(proposal.tables, [&](const ProposedTable& table) {
     return recorded_table(target, table.config.table) != nullptr;
   });
   return proposal;
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::ranges::any_of(names, [&](const std::string& other) {
+    return to_lower_ascii(other) == to_lower_ascii(name);
+  });
+}
+
+/// Options that say how new stores are to be, and say it otherwise than the tables are recorded: a
+/// refresh would pass them over.
+void refuse_without_effect(const IndexArguments& arguments, const Target& target) {
+  const std::vector<std::string> columns = split_list(arguments.columns);
+  const std::vector<std::string> key = split_list(arguments.key);
+  const std::string model = arguments.model.empty() ? "" : full_model_name(arguments.model);
+  for (const TableConfig& known : target.recorded) {
+    const bool other_columns =
+        !columns.empty() && std::ranges::any_of(known.text, [&](const std::string& column) {
+          return !contains(columns, column);
+        });
+    const std::string change =
+        "change [store." + known.name + "] of " + sidecar_config(target.folder).string();
+    const std::string to_model = "nearlite store set " + known.name + " --model " +
+                                 shell_word(model) +
+                                 " makes new vectors beside the present ones and then switches";
+    for (const auto& [option, differs, hint] :
+         {std::tuple("--column", other_columns, &change),
+          std::tuple("--exclude-table", contains(arguments.excluded, known.table), &change),
+          std::tuple("--key", !key.empty() && key != known.key, &change),
+          std::tuple("--where", !arguments.where.empty() && arguments.where != known.where,
+                     &change),
+          std::tuple("--name",
+                     !arguments.name.empty() &&
+                         (target.recorded.size() > 1 || arguments.name != known.name),
+                     &change),
+          std::tuple("--model", !model.empty() && full_model_name(known.model) != model,
+                     &to_model)}) {
+      if (!differs) continue;
+      throw InvalidArgument("the store " + known.name + " of " + target.database.string() +
+                                " is recorded otherwise: " + option + " has no effect on it",
+                            *hint);
+    }
+  }
 }
 
 void complete(Proposal& proposal, const Context& context, const IndexArguments& arguments,
@@ -219,6 +278,7 @@ int index(Context& context, IndexArguments arguments) {
     tell_new_tables(context, proposal, own_command(arguments));
     proposal.tables.clear();
   }
+  if (proposal.tables.empty() && !target.recorded.empty()) refuse_without_effect(arguments, target);
   complete(proposal, context, arguments, target);
   if (look_for_more && (!proposal.tables.empty() || target.recorded.empty())) {
     const std::string model =
