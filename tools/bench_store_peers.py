@@ -4,8 +4,9 @@ usage: tools/bench_store_peers.py --nearlite BIN --model M DATABASE [--rows 3000
 
 Each of the others runs as its documentation shows, from the same model folder, without the network, on all processors: txtai, chromadb, `llm embed-multi`
 (with llm-sentence-transformers), and what an expert would write himself: CTranslate2 in int8, vectors and hashes of texts in sqlite-vec. They are
-looked for in the Python that runs this (pip install txtai chromadb llm llm-sentence-transformers ctranslate2 sqlite-vec transformers); who is missing is
-left out. `right`: after the second run every row has the vector of its text as it is now, and no row that is gone has one.
+looked for in the Python that runs this (tools/requirements-store-peers.txt); who is missing is left out. nearlite runs in its default precision and in int8.
+`right`: after the second run every row has the vector of its text as it is now, and no row that is gone has one. Memory is that of the largest process.
+The last columns set nearlite beside each of the others.
 """
 
 import argparse
@@ -123,6 +124,7 @@ def texts_ctranslate2(work):
     return {str(key): text for key, text in sqlite3.connect(work / "out.db").execute("SELECT id, body FROM text")}
 
 
+OURS = {"nearlite": "", "nearlite-int8": ":int8"}
 PEERS = ["ctranslate2", "txtai", "chromadb", "llm"]
 
 
@@ -135,6 +137,55 @@ def timed(command, env):
         raise RuntimeError((errors.strip().splitlines() or ["no message"])[-1])
     # The largest process of it: a command that starts another one is no smaller for that.
     return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def note_database(path, rows):
+    db = sqlite3.connect(path)
+    with db:
+        db.execute("CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT)")
+        db.executemany("INSERT INTO note VALUES (?, ?)", rows)
+    return db
+
+
+def fault_of_ours(nearlite, database, rows, env):
+    out = subprocess.run([nearlite, "status", str(database), "--json"], env=env, capture_output=True, check=True).stdout
+    status = json.loads(out)["stores"][0]
+    right = status["fresh"] == status["rows"] == len(rows) - 10 and status["orphan"] == 0
+    return "" if right else json.dumps(status)
+
+
+def fault_of_theirs(name, work, database):
+    held = {str(key): text for key, text in globals()["texts_" + name](work).items()}
+    now = {str(key): text for key, text in rows_of(database)}
+    orphans, missed = len(held.keys() - now.keys()), sum(held.get(key) != text for key, text in now.items())
+    return f"{orphans} vectors of rows that are gone, {missed} rows not as they are now" if orphans or missed else ""
+
+
+def measure(name, arguments, rows, env):
+    """(seconds of the first run, MiB, seconds of the second, what is wrong afterwards)"""
+    with tempfile.TemporaryDirectory(prefix="nearlite-peers-") as top:
+        work = pathlib.Path(top) / "work"
+        work.mkdir()
+        database = pathlib.Path(top) / "app.db"
+        db = note_database(database, rows)
+        if name in OURS:
+            command = [arguments.nearlite, "index", str(database), "--table", "note:body", "--model", arguments.model + OURS[name], "--yes", "--quiet"]
+            again = [arguments.nearlite, "index", str(database), "--quiet"]
+        else:
+            command = again = [sys.executable, __file__, str(database), "--model", arguments.model, "--step", name, str(work)]
+        try:
+            if name == "ctranslate2":
+                subprocess.run([pathlib.Path(sys.executable).with_name("ct2-transformers-converter"), "--model", arguments.model, "--output_dir",
+                                str(work.parent / "ct2")], check=True, capture_output=True, env=env)
+            first, memory = timed(command, env)
+            with db:
+                db.execute("UPDATE note SET body = body || ' edited' WHERE id IN (SELECT id FROM note ORDER BY id LIMIT 10)")
+                db.execute("DELETE FROM note WHERE id IN (SELECT id FROM note ORDER BY id DESC LIMIT 10)")
+            second, _ = timed(again, env)
+            fault = fault_of_ours(arguments.nearlite, database, rows, env) if name in OURS else fault_of_theirs(name, work, database)
+            return first, memory, second, fault
+        finally:
+            db.close()
 
 
 def main():
@@ -151,52 +202,27 @@ def main():
         return
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "ANONYMIZED_TELEMETRY": "False", "TOKENIZERS_PARALLELISM": "true",
            "NEARLITE_MODEL": arguments.model}
-    wanted = arguments.only.split(",") if arguments.only else ["nearlite", *PEERS]
-    print(f"{arguments.rows:,} descriptions, {len(os.sched_getaffinity(0))} processors, load {os.getloadavg()[0]:.1f}")
+    source = sqlite3.connect(arguments.database)
+    rows = source.execute("SELECT id, name || char(10) || summary || char(10) || coalesce(description, '') FROM package ORDER BY id LIMIT ?",
+                          (arguments.rows,)).fetchall()
+    source.close()
+    wanted = arguments.only.split(",") if arguments.only else [*OURS, *PEERS]
+    print(f"{len(rows):,} descriptions, {len(os.sched_getaffinity(0))} processors, load {os.getloadavg()[0]:.1f}")
     print(f"  {'':<14}{'first run':>12}{'records/s':>12}{'memory':>12}{'second run':>14}   after 10 edits and 10 deletions")
+    figures = {}
     for name in wanted:
-        with tempfile.TemporaryDirectory(prefix="nearlite-peers-") as top:
-            work = pathlib.Path(top) / "work"
-            work.mkdir()
-            database = pathlib.Path(top) / "app.db"
-            source = sqlite3.connect(arguments.database)
-            rows = source.execute("SELECT id, name || char(10) || summary || char(10) || coalesce(description, '') FROM package ORDER BY id LIMIT ?",
-                                  (arguments.rows,)).fetchall()
-            source.close()
-            db = sqlite3.connect(database)
-            with db:
-                db.execute("CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT)")
-                db.executemany("INSERT INTO note VALUES (?, ?)", rows)
-            if name == "nearlite":
-                command = [arguments.nearlite, "index", str(database), "--table", "note:body", "--yes", "--quiet"]
-                again = [arguments.nearlite, "index", str(database), "--quiet"]
-            else:
-                command = again = [sys.executable, __file__, str(database), "--model", arguments.model, "--step", name, str(work)]
-            try:
-                if name == "ctranslate2":
-                    subprocess.run([pathlib.Path(sys.executable).with_name("ct2-transformers-converter"), "--model", arguments.model, "--output_dir",
-                                    str(work.parent / "ct2")], check=True, capture_output=True, env=env)
-                first, memory = timed(command, env)
-                with db:
-                    db.execute("UPDATE note SET body = body || ' edited' WHERE id IN (SELECT id FROM note ORDER BY id LIMIT 10)")
-                    db.execute("DELETE FROM note WHERE id IN (SELECT id FROM note ORDER BY id DESC LIMIT 10)")
-                second, _ = timed(again, env)
-                if name == "nearlite":
-                    out = subprocess.run([arguments.nearlite, "status", str(database), "--json"], env=env, capture_output=True, check=True).stdout
-                    status = json.loads(out)["stores"][0]
-                    right = status["fresh"] == status["rows"] == len(rows) - 10 and status["orphan"] == 0
-                    wrong = json.dumps(status)
-                else:
-                    held = {str(key): text for key, text in globals()["texts_" + name](work).items()}
-                    now = {str(key): text for key, text in rows_of(database)}
-                    orphans, missed = len(held.keys() - now.keys()), sum(held.get(key) != text for key, text in now.items())
-                    right, wrong = not orphans and not missed, f"{orphans} vectors of rows that are gone, {missed} rows not as they are now"
-            except Exception as error:
-                print(f"  {name:<14}not measured: {error}", flush=True)
-                continue
-            finally:
-                db.close()
-            print(f"  {name:<14}{first:>10.1f} s{len(rows) / first:>12,.0f}{memory:>8,.0f} MiB{second:>12.2f} s   {'right' if right else wrong}", flush=True)
+        try:
+            first, memory, second, fault = measure(name, arguments, rows, env)
+        except Exception as error:
+            print(f"  {name:<14}not measured: {error}", flush=True)
+            continue
+        figures[name] = first, memory, second
+        text = fault or "right"
+        for ours in OURS:
+            if name not in OURS and ours in figures:
+                mine = figures[ours]
+                text += f"; {ours}: {first / mine[0]:.1f}x as fast, {mine[1] / memory:.2f} of the memory, second run {second / mine[2]:.0f}x as fast"
+        print(f"  {name:<14}{first:>10.1f} s{len(rows) / first:>12,.0f}{memory:>8,.0f} MiB{second:>12.2f} s   {text}", flush=True)
 
 
 if __name__ == "__main__":
