@@ -33,7 +33,7 @@ def main():
     wrong = [] if [int(number) for number, _ in rows] == list(range(1, 51)) else ["the lines are not 1 to 50"]
     for number, text in rows:
         named = re.findall(r"`([A-Z]\w+\.[A-Z]\w+|test_\w+\.py \w+\.test_\w+)`", text)
-        if not named and "cannot occur" not in text and int(number) != 49 and int(number) != 50:
+        if not named and "cannot occur" not in text and int(number) != 50:
             wrong.append(f"line {number} names no test")
         wrong += [f"line {number} names {name}, which there is not" for name in named if name not in known]
     print("\n".join(wrong) or f"{len(rows)} lines, every test named is there")
