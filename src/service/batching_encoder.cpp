@@ -1,5 +1,6 @@
 #include "nearlite/service/batching_encoder.h"
 
+#include <condition_variable>
 #include <exception>
 
 #include "nearlite/base/cpu.h"
@@ -13,6 +14,8 @@ struct BatchingEncoder::Waiting {
   EncodedBatch result{};
   std::exception_ptr failure{};
   bool done = false;
+  bool leads = false;  // asked to run the next batch
+  std::condition_variable changed{};
 };
 
 BatchingEncoder::BatchingEncoder(std::shared_ptr<const TextEncoder> inner, std::size_t most_texts,
@@ -23,27 +26,48 @@ BatchingEncoder::BatchingEncoder(std::shared_ptr<const TextEncoder> inner, std::
 
 EncodedBatch BatchingEncoder::encode(std::span<const std::string_view> texts, TextRole role) const {
   if (texts.size() >= most_texts_) return inner_->encode(texts, role);  // full already
-  Waiting mine{texts, role};
+  Waiting mine{.texts = texts, .role = role};
   std::unique_lock lock(mutex_);
   queue_.push_back(&mine);
+  if (running_ < at_once_) {
+    mine.leads = true;
+    ++running_;
+  }
   while (!mine.done) {
-    if (running_ >= at_once_ || queue_.empty()) {
-      changed_.wait(lock);
+    if (!mine.leads) {
+      mine.changed.wait(lock);
       continue;
     }
-    // Whoever finds a free place runs the batch at the head of the queue, his own text or not.
+    if (queue_.empty()) {  // another one has taken his text along
+      mine.leads = false;
+      --running_;
+      continue;
+    }
+    // Who leads runs the batch at the head of the queue, his own text or not.
     const std::vector<Waiting*> batch = take_batch();
-    ++running_;
     lock.unlock();
     run(batch);
     lock.lock();
-    --running_;
-    for (Waiting* call : batch) call->done = true;
-    changed_.notify_all();
+    for (Waiting* call : batch) {
+      call->done = true;
+      if (call != &mine) call->changed.notify_one();
+    }
   }
+  if (mine.leads) hand_over();
   lock.unlock();
   if (mine.failure) std::rethrow_exception(mine.failure);
   return std::move(mine.result);
+}
+
+/// The place of a batch goes to whoever waits longest, so that only he wakes up.
+void BatchingEncoder::hand_over() const {
+  for (Waiting* call : queue_) {
+    if (call->leads) continue;
+    call->leads = true;
+    call->changed.notify_one();
+    return;
+  }
+  --running_;
 }
 
 std::size_t BatchingEncoder::num_waiting() const {

@@ -1,7 +1,11 @@
 #include "nearlite/service/embedding_backfill.h"
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
+#include "nearlite/base/error.h"
+#include "nearlite/service/hit_governance.h"
 #include "nearlite/store/metrics_db.h"
 #include "operation.h"
 
@@ -10,7 +14,11 @@ namespace {
 
 LogRecord line(LogLevel level, std::string message, const BackfillRequest& request,
                const StoreSource& source) {
-  return {level, std::move(message), {{"session_id", request.session_id}, {"store", source.name}}};
+  LogRecord record{
+      level, std::move(message), {{"session_id", request.session_id}, {"store", source.name}}};
+  if (!request.trace_id.empty()) record.fields.emplace_back("trace_id", request.trace_id);
+  record.event = "embedding.backfill";
+  return record;
 }
 
 std::int64_t whole(std::size_t number) { return static_cast<std::int64_t>(number); }
@@ -70,6 +78,32 @@ std::vector<StoreBackfill> EmbeddingBackfill::run(std::span<const StoreSource> s
   return done;
 }
 
+std::future<std::vector<StoreBackfill>> EmbeddingBackfill::schedule_backfill(
+    std::vector<StoreSource> stores, BackfillRequest request, std::size_t at_once) {
+  if (at_once == 0) throw InvalidArgument("at_once is 0, at least 1 store has to run");
+  constexpr std::chrono::minutes kWait{10};  // for a store that shares its files with another one
+  if (request.options.wait < kWait) request.options.wait = kWait;
+  return std::async(std::launch::async,
+                    [this, stores = std::move(stores), request = std::move(request), at_once] {
+                      std::vector<std::vector<StoreBackfill>> done(stores.size());
+                      std::atomic<std::size_t> next{0};
+                      {
+                        std::vector<std::jthread> workers;
+                        for (std::size_t i = 0; i < std::min(at_once, stores.size()); ++i) {
+                          workers.emplace_back([&] {
+                            for (std::size_t at = next++; at < stores.size(); at = next++)
+                              done[at] = run(std::span(stores).subspan(at, 1), request);
+                          });
+                        }
+                      }
+                      std::vector<StoreBackfill> all;
+                      for (std::vector<StoreBackfill>& one : done)
+                        all.insert(all.end(), std::make_move_iterator(one.begin()),
+                                   std::make_move_iterator(one.end()));
+                      return all;
+                    });
+}
+
 void EmbeddingBackfill::count(const StoreBackfill& done) {
   if (!done.result) return;
   const BackfillResult& result = *done.result;
@@ -82,6 +116,19 @@ void EmbeddingBackfill::count(const StoreBackfill& done) {
   records("removed", result.removed);
   records("unchanged", result.unchanged);
   records("blocked", result.blocked);
+  metrics_.observe("embedding_backfill_duration_seconds", {}, result.wall_ms / 1000);
+  for (const SkippedRecord& blocked : result.blocked_records) {
+    // "gpl-3.0 at 3-20": the rule stands first. Licences are a closed list, other rules may be the
+    // user's own.
+    const std::string rule = blocked.reason.substr(0, blocked.reason.find(' '));
+    std::string license = rule;
+    std::ranges::transform(license, license.begin(), [](char c) {
+      return static_cast<char>(c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c);
+    });
+    if (default_license_denylist().contains(license))
+      metrics_.add("embedding_backfill_skipped_total",
+                   {{"db", done.class_name}, {"license", license}});
+  }
   metrics_.add("embedding_tokens_total", {}, static_cast<double>(result.tokens));
   metrics_.add("embedding_wall_seconds_total", {}, result.wall_ms / 1000);
   metrics_.add("embedding_store_seconds_total", {}, result.store_ms / 1000);
@@ -109,7 +156,8 @@ StoreBackfill EmbeddingBackfill::process(const StoreSource& source, const Backfi
   } catch (const std::exception&) {
     done.failure = failure_in_flight(source.name);
     LogRecord failed = line(LogLevel::kError, "backfill failed", request, source);
-    failed.fields.emplace_back("error", done.failure->message);
+    failed.fields.emplace_back("error.type", done.failure->type);
+    failed.fields.emplace_back("exception.message", done.failure->message);
     log_.write(failed);
     return done;
   }

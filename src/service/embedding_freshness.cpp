@@ -71,6 +71,45 @@ std::vector<std::string> EmbeddingFreshness::check_out_of_sync(std::span<const S
   return classes;
 }
 
+std::vector<std::string> EmbeddingFreshness::check_staleness(std::span<const StoreSource> stores,
+                                                             std::size_t most,
+                                                             BackfillRequest request) {
+  std::vector<StoreSource> behind;
+  for (const StoreSource& store : stores) {
+    try {
+      const Freshness now = store.open(std::nullopt)->freshness();
+      if (now.stale_text + now.stale_model > most) behind.push_back(store);
+    } catch (const std::exception&) {
+      behind.push_back(store);  // the run says what is wrong with it
+    }
+  }
+  std::vector<std::string> classes;
+  if (behind.empty()) return classes;
+  request.trigger = "stale";
+  for (const StoreBackfill& done : backfill_.run(behind, request))
+    classes.push_back(done.class_name);
+  return classes;
+}
+
+std::vector<StoreBackfill> EmbeddingFreshness::rebuild_all(std::span<const StoreSource> stores,
+                                                           bool force, BackfillRequest request) {
+  if (force) {
+    for (const StoreSource& source : stores) {
+      try {
+        source.open(request.backend)->check(true, CheckDepth::kFull);
+      } catch (const std::exception& error) {  // the run below names the store
+        log_.write({LogLevel::kError,
+                    "store cannot be checked",
+                    {{"session_id", request.session_id},
+                     {"store", source.name},
+                     {"exception.message", error.what()}}});
+      }
+    }
+  }
+  request.options.full = true;
+  return backfill_.run(stores, request);
+}
+
 void EmbeddingFreshness::ensure_embeddings_fresh(std::span<const StoreSource> stores,
                                                  std::size_t retries, BackfillRequest request) {
   for (std::size_t i = 0; i < retries; ++i) {
@@ -86,9 +125,17 @@ std::size_t EmbeddingFreshness::watch(const std::function<std::vector<StoreSourc
   std::size_t embedded = 0;
   request.options.stop = stop;
   while (!stop.stop_requested()) {
-    const std::vector<StoreSource> known = stores();
-    for (const StoreBackfill& done : refresh(known, request, "event")) {
-      if (done.result) embedded += done.result->embedded;
+    try {
+      const std::vector<StoreSource> known = stores();
+      for (const StoreBackfill& done : refresh(known, request, "event")) {
+        if (done.result) embedded += done.result->embedded;
+        metrics_.add(
+            done.result ? "embedding_watcher_processed_total" : "embedding_watcher_failed_total",
+            {{"watcher", "db"}});
+      }
+    } catch (const std::exception& error) {  // the list of stores cannot be had just now
+      metrics_.add("embedding_watcher_errors_total", {{"watcher", "db"}});
+      log_.write({LogLevel::kError, "watcher failed", {{"exception.message", error.what()}}});
     }
     if (!clock.wait_until(clock.now() + interval, stop)) break;
   }

@@ -52,7 +52,7 @@ class Fresh : public testing::Test {
   MetricsFileSink statistics_;
   PrometheusMetrics metrics_{"1"};
   EmbeddingBackfill backfill_{system_clock(), statistics_, null_log_sink(), metrics_};
-  EmbeddingFreshness freshness_{backfill_, null_log_sink()};
+  EmbeddingFreshness freshness_{backfill_, null_log_sink(), metrics_};
   std::string broken_;
 };
 
@@ -92,6 +92,41 @@ TEST_F(Fresh, NamesTheStoresThatABackfillDidNotMend) {
   }
 }
 
+TEST_F(Fresh, RefreshesWhatIsMoreThanALittleStale) {
+  const std::vector<StoreSource> stores = {store("a"), store("b")};
+  backfill_.run(stores, {});
+  execute("a", "UPDATE note SET body = 'changed'");
+  EXPECT_THAT(freshness_.check_staleness(stores), IsEmpty());  // one of ten that are tolerated
+  EXPECT_THAT(freshness_.check_staleness(stores, 0), ElementsAre("aDB"));
+  EXPECT_THAT(EmbeddingFreshness::stale(stores), IsEmpty());
+  EXPECT_THAT(metrics_.exposition(), HasSubstr(R"(trigger="stale"} 1)"));
+}
+
+TEST_F(Fresh, RebuildsWhatIsDamaged) {
+  const std::vector<StoreSource> stores = {store("a")};
+  backfill_.run(stores, {});
+  const auto index = folder_.path() / "a.index";
+  const auto size = std::filesystem::file_size(index);
+  std::filesystem::resize_file(index, size / 2);
+  const auto done = freshness_.rebuild_all(stores, true);
+  EXPECT_EQ(done.at(0).result->unchanged, 1U);  // no vector was made again
+  EXPECT_EQ(std::filesystem::file_size(index), size);
+  broken_ = "a";
+  EXPECT_TRUE(freshness_.rebuild_all(stores, true).at(0).failure);
+}
+
+TEST_F(Fresh, StoresAreBackfilledSideBySide) {
+  std::vector<StoreSource> stores;
+  for (const char* name : {"a", "b", "c", "d"}) stores.push_back(store(name));
+  broken_ = "c";
+  const auto done = backfill_.schedule_backfill(stores, {}, 3).get();
+  ASSERT_EQ(done.size(), 4U);
+  for (std::size_t i = 0; i < done.size(); ++i) EXPECT_EQ(done[i].store, stores[i].name);
+  EXPECT_TRUE(done[2].failure);
+  EXPECT_EQ(done[3].result->embedded, 1U);
+  EXPECT_THROW(backfill_.schedule_backfill(stores, {}, 0), InvalidArgument);
+}
+
 TEST_F(Fresh, WatchesUntilItIsStopped) {
   const std::vector<StoreSource> stores = {store("a"), store("b")};
   ScriptedClock clock;
@@ -103,6 +138,8 @@ TEST_F(Fresh, WatchesUntilItIsStopped) {
   };
   EXPECT_EQ(freshness_.watch([&] { return stores; }, 60s, clock, stop.get_token()), 3U);
   EXPECT_THAT(clock.waits, ElementsAre(60s, 60s, 60s));
+  EXPECT_THAT(metrics_.exposition(),
+              HasSubstr(R"(embedding_watcher_processed_total{watcher="db"} 3)"));
 }
 
 }  // namespace

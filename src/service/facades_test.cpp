@@ -1,4 +1,4 @@
-// ContextBuilder, PatchLogger, BackfillJobs and metrics: with fakes, and with the parts they are
+// ContextBuilder, BackfillJobs and metrics: with fakes, and with the parts they are
 // made for.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,10 +6,11 @@
 #include <future>
 
 #include "fake_store.h"
+#include "nearlite/governance/rule_gate.h"
 #include "nearlite/service/backfill_jobs.h"
 #include "nearlite/service/context_builder.h"
+#include "nearlite/service/embedding_freshness.h"
 #include "nearlite/service/open_stores.h"
-#include "nearlite/service/patch_logger.h"
 #include "nearlite/service/retriever.h"
 #include "nearlite_test/message_of.h"
 
@@ -29,6 +30,12 @@ RetrievalHit hit_of(const std::string& origin, int key, double score, const std:
   hit.reason = "because";
   hit.snippet = text;
   return hit;
+}
+
+RetrievalResult result_of(std::vector<RetrievalHit> hits) {
+  RetrievalResult result;
+  result.hits = std::move(hits);
+  return result;
 }
 
 class Contexts : public testing::Test {
@@ -96,6 +103,131 @@ TEST_F(Contexts, RefuseABlankQuestionAndNoBudget) {
   EXPECT_THROW(builder().build_context("q", {.max_tokens = 0}), InvalidArgument);
 }
 
+TEST_F(Contexts, AreWeighedByWhatIsKnownOfRowsAndOrigins) {
+  hits_ = {hit_of("bot", 1, 0.5, "plain"), hit_of("bot", 2, 0.5, "earns"),
+           hit_of("bot", 3, 0.5, "risky"), hit_of("error", 4, 0.9, "of a bad origin")};
+  hits_[1].fields = {{"roi", 3.0}};
+  hits_[2].fields = {{"risk_score", 0.4}};
+  ContextParts parts;
+  parts.reliability = [] {
+    return std::map<std::string, Reliability>{{"error", {.win_rate = 0.1, .regret_rate = 0.5}}};
+  };
+  ContextSettings settings;
+  settings.db_weights = {{"bot", 0.5}};
+  const ContextBuilder weighed([this](std::string_view, const RetrievalOptions&,
+                                      const std::string&) { return result_of(hits_); },
+                               encoder_, system_clock(), null_log_sink(), metrics_, settings,
+                               parts);
+  const BuiltContext context = weighed.build("q", {.max_tokens = 10'000});
+  ASSERT_THAT(context.entries, SizeIs(4));
+  EXPECT_EQ(context.entries[0].key, RecordKey(4));
+  EXPECT_NEAR(context.entries[0].score, 0.9 - 0.5, 1e-9);  // less the regrets of its origin
+  EXPECT_EQ(context.entries[1].key, RecordKey(2));
+  EXPECT_NEAR(context.entries[1].score, 0.5 * (1 + 0.75) * 0.5, 1e-9);
+  EXPECT_NEAR(context.entries[2].score, 0.25, 1e-9);
+  EXPECT_NEAR(context.entries[3].score, (0.5 - 0.4) * 0.5, 1e-9);
+  EXPECT_THAT(context.json, HasSubstr("\"roi\":3.0"));
+  EXPECT_THAT(context.json, HasSubstr("\"risk_score\":0.4"));
+}
+
+TEST_F(Contexts, AreGovernedAndSaySo) {
+  hits_ = {hit_of("note", 1, 0.9, "Licensed under the GNU General Public License version 3"),
+           hit_of("note", 2, 0.8, "token sk_live_abcdefghijklmnop0123 inside"),
+           hit_of("note", 3, 0.7, "fine")};
+  hits_[2].fields = {{"strategy_hash", std::string("s1")}};
+  ContextParts parts;
+  parts.gate = builtin_gate(GateLevel::kFull);
+  const ContextBuilder governed([this](std::string_view, const RetrievalOptions&,
+                                       const std::string&) { return result_of(hits_); },
+                                encoder_, system_clock(), null_log_sink(), metrics_, {}, parts);
+  const BuiltContext context =
+      governed.build_context("q", {.max_tokens = 10'000, .exclude_strategies = {"s1"}});
+  ASSERT_THAT(context.entries, SizeIs(1));
+  EXPECT_THAT(context.json, HasSubstr("[REDACTED]"));
+  EXPECT_TRUE(context.entries[0].flags.redacted);
+  EXPECT_EQ(governed.build_async("q", {.max_tokens = 10'000}).get().entries.size(), 2U);
+}
+
+TEST_F(Contexts, LoseTheOldestOrTheLeastUsefulFirst) {
+  hits_ = {hit_of("note", 1, 0.9, "new"), hit_of("note", 2, 0.8, "old"),
+           hit_of("note", 3, 0.7, "pays")};
+  hits_[0].fields = {{"ts", std::string("2026-01-03")}, {"roi", 1.0}};
+  hits_[1].fields = {{"ts", std::string("2026-01-01")}, {"roi", 2.0}};
+  hits_[2].fields = {{"ts", std::string("2026-01-02")}, {"roi", 9.0}};
+  const auto kept = [&](Keep keep) {
+    const std::size_t all = builder().build("q", {.max_tokens = 10'000}).stats.tokens;
+    std::vector<RecordKey> keys;
+    for (const auto& entry : builder().build("q", {.max_tokens = all - 10, .keep = keep}).entries)
+      keys.push_back(entry.key);
+    return keys;
+  };
+  EXPECT_THAT(kept(Keep::kNewest), testing::UnorderedElementsAre(RecordKey(1), RecordKey(3)));
+  EXPECT_THAT(kept(Keep::kRoi), testing::UnorderedElementsAre(RecordKey(2), RecordKey(3)));
+}
+
+TEST_F(Contexts, AreRefusedWhileStoresAreBehind) {
+  std::map<std::string, std::string> stale = {{"bot", "record requires refresh"}};
+  ContextParts parts;
+  parts.stale = [&] { return stale; };
+  const auto search = [this](std::string_view, const RetrievalOptions&, const std::string&) {
+    return result_of(hits_);
+  };
+  const ContextBuilder strict(search, encoder_, system_clock(), null_log_sink(), metrics_, {},
+                              parts);
+  EXPECT_THAT(message_of<StaleEmbeddingsError>([&] { strict.build("q"); }),
+              HasSubstr("bot: record requires refresh"));
+  parts.rebuild = [&] { stale.clear(); };
+  const ContextBuilder mending(search, encoder_, system_clock(), null_log_sink(), metrics_, {},
+                               parts);
+  EXPECT_THAT(mending.build("q").entries, testing::Not(testing::IsEmpty()));
+}
+
+TEST_F(Contexts, MakePromptsOfSeveralQuestions) {
+  std::vector<std::string> questions;
+  const ContextBuilder several(
+      [&](std::string_view question, const RetrievalOptions&, const std::string&) {
+        questions.emplace_back(question);
+        RetrievalResult result;
+        result.hits = {hit_of("note", 1, 0.5, "the  Same text"),
+                       hit_of("note", static_cast<int>(questions.size()) + 1, 0.9,
+                              questions.size() == 1 ? "The same  text" : "another")};
+        return result;
+      },
+      encoder_, system_clock(), null_log_sink(), metrics_, {.prompt_max_tokens = 90});
+  const BuiltPrompt prompt = several.build_prompt(
+      "why?", {.intent = "mend it", .error_log = " ", .latent_queries = {"how?"}});
+  EXPECT_THAT(questions, ElementsAre("why?", "mend it", "how?"));
+  EXPECT_THAT(prompt.examples, SizeIs(1));  // one of the two texts fits
+  EXPECT_LE(prompt.tokens, 90U);
+  EXPECT_EQ(prompt.text.find("why?\n{"), 0U);
+  EXPECT_EQ(several.build_prompt("why?").text.find("why?\n"), 0U);
+}
+
+TEST_F(Contexts, HoldPatchesAndLearnedWeights) {
+  const TemporaryFolder folder;
+  VectorMetricsDb kept(folder.path() / "vector_metrics.db");
+  const std::vector<std::string_view> texts = {"mend the parser"};
+  kept.put({.patch_id = "p1", .summary = "mend the parser", .diff = "a\nb\nc", .roi_delta = 2},
+           encoder_.encode(texts, TextRole::kDocument).vectors, encoder_.info().identity);
+  kept.adjust_db("bot", -0.5);
+  kept.adjust_db("note", 0);
+  const PatchRetriever patches(kept, encoder_);
+  ContextParts parts;
+  parts.patches = &patches;
+  parts.weights = &kept;
+  ContextBuilder learned([this](std::string_view, const RetrievalOptions&,
+                                const std::string&) { return result_of(hits_); },
+                         encoder_, system_clock(), null_log_sink(), metrics_, {.max_diff_lines = 2},
+                         parts);
+  const BuiltContext context = learned.build_context("mend the parser", {.max_tokens = 10'000});
+  EXPECT_THAT(context.json, HasSubstr("\"patches\":[{\"id\":\"p1\""));
+  EXPECT_THAT(context.json, HasSubstr("a\\nb\\n..."));
+  EXPECT_GT(context.stats.patch_confidence, 0.9);
+  EXPECT_NEAR(context.entries[1].score, 0.4, 1e-9);  // the bot, halved
+  learned.refresh_db_weights(std::map<std::string, double>{{"bot", 0}});
+  EXPECT_EQ(learned.build("mend the parser", {.max_tokens = 10'000}).entries[1].score, 0);
+}
+
 TEST_F(Contexts, WorkOverARealStore) {
   const TemporaryFolder folder;
   auto encoder = std::make_shared<WordEncoder>();
@@ -113,66 +245,6 @@ TEST_F(Contexts, WorkOverARealStore) {
   EXPECT_THAT(context.entries.front().desc, HasSubstr("green pears"));
 }
 
-class KeptFeedback : public FeedbackSink {
- public:
-  void record(const PatchOutcome& outcome, const Contributor& contributor) override {
-    if (contributor.origin == "locked") throw Unavailable("it is locked");
-    kept.push_back(contributor.vector_id + (outcome.result ? "+" : "-"));
-  }
-  std::vector<std::string> kept;
-};
-
-class KeptEvents : public EventSink {
- public:
-  void publish(std::string_view topic, const std::string&) noexcept override {
-    topics.emplace_back(topic);
-  }
-  std::vector<std::string> topics;
-};
-
-TEST(PatchLogger, KeepsWhatHelpedAndTellsIt) {
-  KeptFeedback feedback;
-  KeptEvents events;
-  PrometheusMetrics metrics("1");
-  PatchLogger logger(feedback, system_clock(), null_log_sink(), metrics, events);
-  Contributor risky = Contributor::of("bot:9", 1);
-  risky.risk = 0.8;
-  const TrackedPatch tracked = logger.track_contributors(
-      {Contributor::of("bot:1:a", 0.5), Contributor::of("locked:2", 0.25), risky},
-      {.result = true,
-       .lines_changed = 10,
-       .context_tokens = 5,
-       .tests_passed = 3,
-       .tests_failed = 1,
-       .error_traces = {"x"},
-       .effort_estimate = 2});
-  EXPECT_THAT(feedback.kept, ElementsAre("1:a+"));
-  EXPECT_THAT(tracked.errors, ElementsAre("locked: it is locked"));
-  EXPECT_EQ(tracked.filtered, 1U);
-  EXPECT_EQ(tracked.risks.at("bot"), 0.8);
-  EXPECT_EQ(tracked.roi_delta, 0.75);
-  EXPECT_EQ(tracked.patch_difficulty, 15);
-  EXPECT_EQ(tracked.enhancement_score, 15 + 3 - 1 - 1 + 2);
-  EXPECT_THAT(events.topics, testing::Contains("patch:risk_alert"));
-  EXPECT_THAT(events.topics, testing::Contains("patch_logger:outcome"));
-  EXPECT_THAT(metrics.exposition(), HasSubstr("patch_logger_vectors_total{risk=\"risky\"} 1"));
-  EXPECT_TRUE(logger.track_contributors({}, {}).risks.empty());
-  EXPECT_THROW(logger.track_contributors({}, {.roi_tag = "nice"}), InvalidArgument);
-}
-
-TEST(PatchLogger, WritesTheTablesOfTheOriginal) {
-  const TemporaryFolder folder;
-  FeedbackFile file([&](const std::string& origin) { return folder.path() / (origin + ".db"); });
-  PatchLogger logger(file);
-  for (const bool helped : {true, true, false})
-    logger.track_contributors({Contributor::of("bot:7")}, {.result = helped, .patch_id = "p"});
-  Connection db = Connection::open(folder.path() / "bot.db", false);
-  Statement row = db.prepare("SELECT wins, regrets FROM retriever_stats WHERE origin_db = 'bot'");
-  ASSERT_TRUE(row.step());
-  EXPECT_EQ(row.int64(0), 2);
-  EXPECT_EQ(row.int64(1), 1);
-}
-
 TEST(Metrics, CountWrongNamesInsteadOfFailing) {
   PrometheusMetrics metrics("1.2");
   metrics.add("no_such_total", {});
@@ -186,6 +258,18 @@ TEST(Metrics, CountWrongNamesInsteadOfFailing) {
   EXPECT_THAT(text, HasSubstr("{status=\"other\",store=\"other\"} 136\n"));
   EXPECT_THAT(text, HasSubstr("embedding_build_info{version=\"1.2\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("# TYPE embedding_scheduler_run_duration_seconds gauge\n"));
+}
+
+TEST(Metrics, AreOpenMetricsWhenAsked) {
+  PrometheusMetrics metrics("1 \"x\"");
+  metrics.add("embedding_scheduler_runs_total", {{"status", "success"}}, 2);
+  metrics.observe("embedding_search_duration_seconds", {}, 0.004);
+  const std::string text = metrics.exposition(PrometheusMetrics::Exposition::kOpenMetrics);
+  EXPECT_THAT(text, HasSubstr("# TYPE embedding_scheduler_runs counter\n"));
+  EXPECT_THAT(text, HasSubstr("embedding_scheduler_runs_total{status=\"success\"} 2.0\n"));
+  EXPECT_THAT(text, HasSubstr("embedding_search_duration_seconds_bucket{le=\"1.0\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("embedding_build_info{version=\"1 \\\"x\\\"\"} 1.0\n"));
+  EXPECT_TRUE(text.ends_with("\n# EOF\n"));
 }
 
 class Jobs : public testing::Test {

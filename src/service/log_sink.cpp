@@ -1,5 +1,6 @@
 #include "nearlite/service/log_sink.h"
 
+#include <algorithm>
 #include <array>
 
 #include "nearlite/base/error.h"
@@ -27,6 +28,19 @@ LogLevel log_level_of(std::string_view name) {
   }
   throw InvalidArgument("unknown log level \"" + std::string(name) + "\"",
                         "use debug, info, warning, error or off");
+}
+
+void TaggedLog::write(const LogRecord& record) noexcept {
+  try {
+    LogRecord tagged = record;
+    for (const auto& field : fields_) {
+      const auto same = [&](const auto& known) { return known.first == field.first; };
+      if (std::ranges::none_of(tagged.fields, same)) tagged.fields.push_back(field);
+    }
+    inner_.write(tagged);
+  } catch (const std::exception&) {  // out of memory: better without the fields than not at all
+    inner_.write(record);
+  }
 }
 
 LogSink& null_log_sink() {

@@ -1,5 +1,9 @@
 #include "operation.h"
 
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 namespace nearlite::vector_service {
 
 Operation::Operation(std::string function, std::string session_id, const Clock& clock, LogSink& log,
@@ -34,6 +38,28 @@ LogRecord Operation::line(LogLevel level, const char* what) const {
   return {level,
           function_ + " " + what,
           {{"session_id", session_id_}, {"timestamp", since_epoch.count()}}};
+}
+
+void count_retrieval(const RetrievalResult& result, MetricsSink& metrics) {
+  metrics.observe("embedding_search_duration_seconds", {}, result.took_ms / 1000);
+  metrics.set("retrieval_query_time", {}, result.took_ms / 1000);
+  metrics.add("retrieval_hits_total", {}, static_cast<double>(result.hits.size()));
+  if (!result.complete) metrics.add("embedding_search_short_results_total", {});
+  for (const StoreAnswer& answer : result.stores)
+    metrics.set("retrieval_db_response_time", {{"origin_db", answer.store}}, answer.took_ms / 1000);
+  if (result.k > 0)
+    metrics.set("retrieval_hit_rate", {},
+                static_cast<double>(result.hits.size()) / static_cast<double>(result.k));
+  std::vector<std::string_view> seen;  // origins: their first hit is their best one
+  for (const RetrievalHit& hit : result.hits) {
+    if (hit.rank > 0 && hit.rank <= 10)
+      metrics.add("retrieval_rank_histogram", {{"rank", std::to_string(hit.rank)}});
+    if (std::ranges::find(seen, hit.origin) != seen.end()) continue;
+    seen.push_back(hit.origin);
+    metrics.set("retrieval_rank", {{"origin_db", hit.origin}}, static_cast<double>(hit.rank));
+    if (!std::isnan(hit.similarity))
+      metrics.set("retrieval_similarity_score", {{"origin_db", hit.origin}}, hit.similarity);
+  }
 }
 
 }  // namespace nearlite::vector_service

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "nearlite/base/clock.h"
+#include "nearlite/retrieval/search_stores.h"
 #include "nearlite/service/log_sink.h"
 #include "nearlite/service/metrics.h"
 
@@ -32,5 +33,8 @@ class Operation {
   Stopwatch stopwatch_;
   bool finished_ = false;
 };
+
+/// What one search says to the metrics: times, hits, the best rank and likeness of each origin.
+void count_retrieval(const RetrievalResult& result, MetricsSink& metrics);
 
 }  // namespace nearlite::vector_service

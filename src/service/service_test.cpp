@@ -152,7 +152,7 @@ TEST_F(Service, RetrieverLogsStartAndEndOfASearch) {
   const std::shared_ptr<Store> store = source("a", {"one"}).open(std::nullopt);
   store->backfill_embeddings();
   Retriever retriever({store}, clock_, log_);
-  EXPECT_THAT(retriever.search("one").hits, SizeIs(1));
+  EXPECT_THAT(retriever.search("one").items, SizeIs(1));
   EXPECT_THAT(log_.messages, ElementsAre("Retriever.search start", "Retriever.search end"));
 }
 

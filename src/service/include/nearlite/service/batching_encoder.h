@@ -1,6 +1,5 @@
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -43,12 +42,12 @@ class BatchingEncoder : public TextEncoder {
   struct Waiting;
   std::vector<Waiting*> take_batch() const;
   void run(const std::vector<Waiting*>& batch) const;
+  void hand_over() const;
 
   std::shared_ptr<const TextEncoder> inner_;
   std::size_t most_texts_;
   std::size_t at_once_;
   mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;
   mutable std::vector<Waiting*> queue_;
   mutable std::size_t running_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,6 +32,7 @@ struct StoreSource {
 
 struct BackfillRequest {
   std::string session_id;
+  std::string trace_id{};          // of the request that asked for it; for logs only
   std::string trigger = "manual";  // or event, auto, stale: a label of the metrics
   std::optional<Backend> backend;
   BackfillOptions options;  // its progress function is not used: see BackfillObserver
@@ -92,6 +94,11 @@ class EmbeddingBackfill {
   std::vector<StoreBackfill> run(std::span<const StoreSource> stores,
                                  const BackfillRequest& request,
                                  const BackfillObserver& observer = {});
+  /// run() over stores side by side, at most `at_once` of them; what holds another's file is waited
+  /// for. One entry per store begun, in the order of `stores`. The object must outlive the future.
+  std::future<std::vector<StoreBackfill>> schedule_backfill(std::vector<StoreSource> stores,
+                                                            BackfillRequest request,
+                                                            std::size_t at_once = 2);
 
  private:
   StoreBackfill process(const StoreSource& source, const BackfillRequest& request,

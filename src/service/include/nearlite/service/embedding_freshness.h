@@ -11,11 +11,12 @@
 #include "nearlite/base/error.h"
 #include "nearlite/service/embedding_backfill.h"
 #include "nearlite/service/embedding_scheduler.h"
+#include "nearlite/service/service_error.h"
 
 namespace nearlite::vector_service {
 
 /// Vectors of some stores are behind their rows, and a backfill did not change that.
-class StaleEmbeddingsError : public Unavailable {
+class StaleEmbeddingsError : public Unavailable, public VectorServiceError {
  public:
   explicit StaleEmbeddingsError(std::map<std::string, std::string> stale);
   /// Store -> reason.
@@ -30,7 +31,9 @@ class StaleEmbeddingsError : public Unavailable {
 class EmbeddingFreshness {
  public:
   /// Both must outlive the object.
-  EmbeddingFreshness(EmbeddingBackfill& backfill, LogSink& log) : backfill_(backfill), log_(log) {}
+  EmbeddingFreshness(EmbeddingBackfill& backfill, LogSink& log,
+                     MetricsSink& metrics = null_metrics())
+      : backfill_(backfill), log_(log), metrics_(metrics) {}
 
   /// Why a store is behind its rows ("record/vector count mismatch 7/6", "record requires refresh",
   /// "embedding metadata missing", "import failed: ..."); nothing: it is not.
@@ -44,6 +47,15 @@ class EmbeddingFreshness {
   /// Throws StaleEmbeddingsError.
   void ensure_embeddings_fresh(std::span<const StoreSource> stores, std::size_t retries = 2,
                                BackfillRequest request = {});
+  /// Backfills the stores with more than `most` records whose text, model or version is another one
+  /// than that of their vector (trigger "stale"); their class names.
+  std::vector<std::string> check_staleness(std::span<const StoreSource> stores,
+                                           std::size_t most = 10, BackfillRequest request = {});
+  /// Looks at every row again, also where nothing seems to have changed. `force`: before that,
+  /// every stored vector is checked, and index and segment files are written anew where they are
+  /// damaged.
+  std::vector<StoreBackfill> rebuild_all(std::span<const StoreSource> stores, bool force = false,
+                                         BackfillRequest request = {});
   /// Looks now and after each interval, and backfills what is behind (trigger "event"), until a
   /// stop is requested. A store that fails is tried again at the next look. Returns how many
   /// records were embedded.
@@ -57,6 +69,7 @@ class EmbeddingFreshness {
 
   EmbeddingBackfill& backfill_;
   LogSink& log_;
+  MetricsSink& metrics_;
 };
 
 }  // namespace nearlite::vector_service

@@ -28,6 +28,7 @@ struct LogRecord {
   LogLevel level = LogLevel::kInfo;
   std::string message;
   std::vector<std::pair<std::string, LogValue>> fields;
+  std::string event{};  // a name that does not change with the case: "http.request"; may be empty
 };
 
 /// Where log lines go. Called from any thread; does not throw.
@@ -35,6 +36,19 @@ class LogSink {
  public:
   virtual ~LogSink() = default;
   virtual void write(const LogRecord& record) noexcept = 0;
+};
+
+/// Adds the same fields to every line: what belongs to one request or run. A field that a line has
+/// already stays as it is. `inner` must outlive the object.
+class TaggedLog : public LogSink {
+ public:
+  using Fields = std::vector<std::pair<std::string, LogValue>>;
+  TaggedLog(LogSink& inner, Fields fields) : inner_(inner), fields_(std::move(fields)) {}
+  void write(const LogRecord& record) noexcept override;
+
+ private:
+  LogSink& inner_;
+  Fields fields_;
 };
 
 /// Drops every line; lives for the whole program.

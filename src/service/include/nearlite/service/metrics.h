@@ -37,8 +37,10 @@ class PrometheusMetrics : public MetricsSink {
   void set(std::string_view gauge, MetricLabels labels, double value) noexcept override;
   void observe(std::string_view histogram, MetricLabels labels, double value) noexcept override;
 
-  /// text/plain; version=0.0.4
-  std::string exposition() const;
+  /// kPrometheus: text/plain; version=0.0.4. kOpenMetrics: application/openmetrics-text;
+  /// version=1.0.0.
+  enum class Exposition { kPrometheus, kOpenMetrics };
+  std::string exposition(Exposition form = Exposition::kPrometheus) const;
 
  private:
   struct State;
