@@ -26,7 +26,8 @@ class ConfigReader : private TomlSource {
   Config read(std::string_view text) {
     const toml::table root = parse(text);
     config_.file = file();
-    check_keys(root, {"defaults", "store"}, "");
+    check_keys(root, {"defaults", "service", "store"}, "");
+    if (const toml::node* node = root.get("service")) read_service(table_of(*node, "service"));
     if (const toml::node* node = root.get("defaults")) read_defaults(table_of(*node, "defaults"));
     const toml::node* stores = root.get("store");
     if (stores == nullptr) return std::move(config_);
@@ -109,6 +110,17 @@ class ConfigReader : private TomlSource {
     check_keys(table, {"model", "backend"}, " in [defaults]");
     config_.default_model = string_of(table, "model");
     config_.default_backend = backend_in(table);
+  }
+
+  void read_service(const toml::table& table) {
+    check_keys(table, {"log_level"}, " in [service]");
+    const std::string level = string_of(table, "log_level");
+    const std::vector<std::string> known = {"", "debug", "info", "warning", "error", "off"};
+    if (std::find(known.begin(), known.end(), level) == known.end()) {
+      fail(*table.get("log_level"),
+           "log_level \"" + level + "\" is unknown; known: debug, info, warning, error, off");
+    }
+    config_.service_log_level = level;
   }
 
   void read_store(const std::string& name, const toml::node& node) {

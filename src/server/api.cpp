@@ -6,9 +6,11 @@
 #include "nearlite/base/names.h"
 #include "nearlite/databases/config.h"
 #include "nearlite/retrieval/search_stores.h"
+#include "nearlite/service/backfill_events.h"
 #include "rate_limit.h"
 #include "request_id.h"
 #include "route.h"
+#include "trace_context.h"
 
 namespace nearlite::server {
 namespace {
@@ -68,22 +70,18 @@ bool is_json(const HttpRequest& request) {
 }
 
 void log_request(LogSink& log, const HttpRequest& request, const Route* route, int status,
-                 const std::string& detail) {
+                 const std::string& code, const std::string& detail) {
   LogRecord record;
+  record.event = "http.request";
   // That something is not ready yet is an answer of /readyz, not a failure.
   const bool failed = status >= 500 && (route == nullptr || !route->quick);
   record.level = failed ? LogLevel::kError : LogLevel::kInfo;
   record.message = "http request";
-  record.fields = {{"request_id", request.id},
-                   {"http.request.method", request.method},
+  record.fields = {{"http.request.method", request.method},
                    // never the address itself: it may hold a key
                    {"http.route", std::string(route == nullptr ? "none" : route->pattern)},
                    {"http.response.status_code", std::int64_t{status}}};
-  if (const std::string* trace = request.header("traceparent");
-      trace != nullptr && trace->size() == 55)
-    record.fields.emplace_back("trace_id", trace->substr(3, 32));
-  if (const std::string* session = request.header("x-session-id"); session != nullptr)
-    record.fields.emplace_back("session_id", session->substr(0, 128));
+  if (!code.empty()) record.fields.emplace_back("error.type", code);
   if (!detail.empty()) record.fields.emplace_back("exception.message", detail);
   log.write(record);
 }
@@ -101,8 +99,19 @@ ApiContext::ApiContext(ApiParts given)
       }) {}
 
 struct Api::State {
-  explicit State(ApiParts parts) : context(std::move(parts)) {}
+  explicit State(ApiParts parts)
+      : context(std::move(parts)),
+        refreshes(
+            context.events, [this] { return context.parts.stores.sources(); },
+            [this](auto stores, const auto& request) {
+              return vector_service::EmbeddingBackfill(context.parts.clock,
+                                                       context.parts.statistics, context.parts.log,
+                                                       context.parts.metrics)
+                  .run(stores, request);
+            },
+            context.parts.metrics) {}
   ApiContext context;
+  vector_service::BackfillEvents refreshes;  // of stores that outcomes name
   std::mutex rules_mutex;
   std::shared_ptr<const AccessRules> rules;
   std::shared_ptr<RateLimit> rate;  // of these rules; nullptr: none
@@ -149,28 +158,43 @@ bool Api::is_quick(const HttpRequest& request) const {
   return true;  // 404
 }
 
+bool Api::waits(const HttpRequest& request) const {
+  return request.path == "/v1/embeddings" || request.path == "/embed";
+}
+
 HttpResponse Api::handle(const HttpRequest& request) {
   const Route* route = nullptr;
   HttpResponse response;
   std::string detail;
+  std::string code;
+  const TraceContext trace = trace_context_of(request.header("traceparent"));
+  TaggedLog::Fields tags = {
+      {"request_id", request.id}, {"trace_id", trace.trace_id}, {"span_id", trace.span_id}};
+  if (const std::string* session = request.header("x-session-id"); session != nullptr)
+    tags.emplace_back("session_id", session->substr(0, 128));
+  TaggedLog log(state_->context.parts.log, std::move(tags));
   const auto form = [&] { return route == nullptr ? ErrorForm::kOwn : route->form; };
   try {
-    response = dispatch(request, route);
+    response = dispatch(request, log, route);
   } catch (const ApiError& error) {
+    code = error.code();
     response = error_response(error, form(), request.id);
     if (error.code() == "method_not_allowed") response.headers.emplace_back("Allow", error.param());
   } catch (const std::exception& error) {
-    detail = error.what();
-    response = error_response(public_error(error), form(), request.id);
+    const ApiError shown = public_error(error);
+    code = shown.code();
+    // What a caller sent wrongly may be anything, a secret too: only our own failures are told.
+    if (shown.status() >= 500) detail = error.what();
+    response = error_response(shown, form(), request.id);
   }
   response.headers.emplace_back("X-Request-Id", request.id);
   response.headers.emplace_back("X-Content-Type-Options", "nosniff");
   response.headers.emplace_back("Referrer-Policy", "no-referrer");
-  log_request(state_->context.parts.log, request, route, response.status, detail);
+  log_request(log, request, route, response.status, code, detail);
   return response;
 }
 
-HttpResponse Api::dispatch(const HttpRequest& request, const Route*& route) {
+HttpResponse Api::dispatch(const HttpRequest& request, LogSink& log, const Route*& route) {
   std::shared_ptr<const AccessRules> rules;
   std::shared_ptr<RateLimit> rate;
   {
@@ -220,7 +244,7 @@ HttpResponse Api::dispatch(const HttpRequest& request, const Route*& route) {
     throw ApiError(429, "rate_limit", "more requests per second than this service allows a caller");
   if (!route->body.empty() && !is_json(request))
     throw ApiError(415, "not_json", "the body must be sent as Content-Type: application/json");
-  Call call{state_->context, request, *grant, std::move(path)};
+  Call call{state_->context, request, *grant, std::move(path), log};
   return route->handle(call);
 }
 

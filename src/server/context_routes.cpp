@@ -1,5 +1,8 @@
 // Prompt context, and what became of it.
+#include <optional>
+
 #include "nearlite/base/error.h"
+#include "nearlite/governance/rule_gate.h"
 #include "nearlite/service/context_builder.h"
 #include "nearlite/service/patch_logger.h"
 #include "route.h"
@@ -8,12 +11,24 @@
 namespace nearlite::server {
 namespace {
 
+using nearlite::json_of;
 using vector_service::ContextBuilder;
 using vector_service::ContextRequest;
 using vector_service::Contributor;
+using vector_service::Keep;
 
 constexpr std::size_t kMostContributors = 1000;
 constexpr std::size_t kMostTags = 100;
+constexpr std::size_t kMostText = 64 << 10;
+
+Json json_of(const vector_service::GovernanceFlags& flags) {
+  Json alerts = Json::array();
+  for (const auto& alert : flags.semantic_alerts)
+    alerts.push_back({{"rule", alert.rule}, {"severity", alert.severity}});
+  return {{"license", flags.license.empty() ? Json(nullptr) : Json(flags.license)},
+          {"semantic_alerts", alerts},
+          {"redacted", flags.redacted}};
+}
 
 HttpResponse build(Call& call) {
   const Json body = call.body();
@@ -27,17 +42,39 @@ HttpResponse build(Call& call) {
   request.prioritise = fields.texts("prioritise", kMostTags).value_or(std::vector<std::string>());
   request.exclude_tags =
       fields.texts("exclude_tags", kMostTags).value_or(std::vector<std::string>());
+  request.exclude_strategies =
+      fields.texts("exclude_strategies", kMostTags).value_or(std::vector<std::string>());
+  const std::string keep = fields.optional_text("keep", 16).value_or("best");
+  if (keep != "best" && keep != "newest" && keep != "roi")
+    fields.refuse("keep", "is not one of best, newest, roi");
+  request.keep = keep == "newest" ? Keep::kNewest : keep == "roi" ? Keep::kRoi : Keep::kBest;
   SearchRequest search = read_search_request(fields);
   fields.finish();
   request.retrieval = search.options;
   const ApiParts& parts = call.context.parts;
+  // Patches name records of all stores: only who may see all of them is shown any.
+  vector_service::VectorMetricsDb* learned =
+      call.grant.all_stores ? call.context.learning.known() : nullptr;
+  std::optional<vector_service::PatchRetriever> patches;
+  vector_service::ContextParts learning;
+  static const std::shared_ptr<const Gate> kSecretsOnly = builtin_gate(GateLevel::kSecrets);
+  learning.gate = kSecretsOnly;
+  learning.safety = &call.context.learning.safety();
+  if (learned != nullptr) {
+    learning.weights = learned;
+    learning.patches =
+        &patches.emplace(*learned, *parts.encoder, vector_service::PatchRetrieverSettings(),
+                         parts.clock, call.log, parts.metrics);
+  }
+  vector_service::ContextSettings settings;
+  settings.license_denylist.clear();  // what a store's own rules let in is not kept out again
   const ContextBuilder builder(
       [&](std::string_view, const RetrievalOptions& options, const std::string&) {
         SearchRequest wanted = search;
         wanted.options = options;
         return search_open_stores(call, wanted);
       },
-      *parts.encoder, parts.clock, parts.log, parts.metrics);
+      *parts.encoder, parts.clock, call.log, parts.metrics, settings, learning);
   const auto context = builder.build_context(search.question, request);
   Json vectors = Json::array();
   for (const auto& [origin, id, score] : context.vectors)
@@ -49,7 +86,8 @@ HttpResponse build(Call& call) {
                        {"score", entry.score},
                        {"reason", entry.reason},
                        {"stale", entry.stale},
-                       {"shortened", entry.shortened}});
+                       {"shortened", entry.shortened},
+                       {"flags", json_of(entry.flags)}});
   }
   return json_response({{"context", context.json},
                         {"session_id", context.session_id},
@@ -58,6 +96,7 @@ HttpResponse build(Call& call) {
                         {"stats",
                          {{"tokens", context.stats.tokens},
                           {"prompt_tokens", context.stats.prompt_tokens},
+                          {"patch_confidence", context.stats.patch_confidence},
                           {"wall_time_ms", context.stats.wall_time_ms}}},
                         {"truncated", context.truncated},
                         {"complete", context.complete}});
@@ -81,6 +120,21 @@ std::vector<Contributor> contributors_in(Fields& fields, const Json& json) {
     fields.refuse("vector_ids", "is not a list of texts like \"store:key\", or an object of them");
   }
   return contributors;
+}
+
+/// Files of what is learned are made by the first outcome that has something to keep there.
+vector_service::PatchLearning learning_of(const Call& call,
+                                          const vector_service::PatchOutcome& outcome) {
+  vector_service::PatchLearning learning;
+  if (!call.grant.all_stores) return learning;
+  Learning& known = call.context.learning;
+  learning.safety = &known.safety();
+  learning.encoder = call.context.parts.encoder.get();
+  if (!outcome.patch_id.empty() || known.known() != nullptr) {
+    learning.weights = &known.made();
+    learning.patches = &known.made();
+  }
+  return learning;
 }
 
 HttpResponse track(Call& call) {
@@ -116,6 +170,16 @@ HttpResponse track(Call& call) {
   outcome.error_traces = fields.texts("error_traces", 1000).value_or(std::vector<std::string>());
   outcome.effort_estimate = fields.number("effort_estimate", 0, 1e12).value_or(0);
   outcome.roi_tag = fields.optional_text("roi_tag", 64).value_or("");
+  if (!outcome.roi_tag.empty() && !vector_service::is_roi_tag(outcome.roi_tag))
+    fields.refuse(
+        "roi_tag",
+        "is not one of success, high-ROI, low-ROI, bug-introduced, needs-review, blocked");
+  outcome.summary = fields.optional_text("summary", kMostText).value_or("");
+  outcome.diff = fields.optional_text("diff", kMostText).value_or("");
+  outcome.outcome = fields.optional_text("outcome", kMostText).value_or("");
+  outcome.error_summary = fields.optional_text("error_summary", kMostText).value_or("");
+  outcome.enhancement_name = fields.optional_text("enhancement_name", 256).value_or("");
+  outcome.duration_seconds = fields.number("duration_s", 0, 1e9).value_or(0);
   fields.finish();
   std::vector<std::string> origins;
   for (const Contributor& contributor : contributors) {
@@ -128,7 +192,8 @@ HttpResponse track(Call& call) {
   vector_service::FeedbackFile feedback(
       [&](const std::string& origin) { return parts.stores.source(origin).metrics_file; },
       parts.clock);
-  vector_service::PatchLogger logger(feedback, parts.clock, parts.log, parts.metrics);
+  vector_service::PatchLogger logger(feedback, parts.clock, call.log, parts.metrics,
+                                     call.context.events, learning_of(call, outcome));
   const auto tracked = logger.track_contributors(contributors, outcome);
   if (!tracked.errors.empty() && tracked.errors.size() + tracked.filtered == contributors.size())
     throw ApiError(503, "unavailable", "the outcome could not be written; see the log");
@@ -162,6 +227,11 @@ std::vector<Route> context_routes() {
         {"prioritise", "string[]", false, "origins that come first", R"({"maxItems": 100})"},
         {"exclude_tags", "string[]", false, "leave out records with one of these tags",
          R"({"maxItems": 100})"},
+        {"exclude_strategies", "string[]", false,
+         "leave out records whose strategy_hash or strategy is one of these",
+         R"({"maxItems": 100})"},
+        {"keep", "string", false, "which entries stay when not all fit (default: best)",
+         R"({"enum": ["best", "newest", "roi"]})"},
         {"stores", "string[]", false, "default: all", R"({"maxItems": 256})"},
         {"filter", "object[]", false, "as in /v1/search",
          R"({"maxItems": 32, "items": {"type": "object", "required": ["field", "op", "value"],
@@ -200,6 +270,14 @@ std::vector<Route> context_routes() {
         {"tests_failed", "integer", false, "", R"({"minimum": 0, "maximum": 1000000000})"},
         {"error_traces", "string[]", false, "", R"({"maxItems": 1000})"},
         {"effort_estimate", "number", false, "", R"({"minimum": 0, "maximum": 1e12})"},
+        {"duration_s", "number", false, "from start to end", R"({"minimum": 0, "maximum": 1e9})"},
+        {"summary", "string", false, "with a patch_id: what it is found by in later contexts",
+         R"({"maxLength": 65536})"},
+        {"diff", "string", false, "", R"({"maxLength": 65536})"},
+        {"outcome", "string", false, "in words", R"({"maxLength": 65536})"},
+        {"error_summary", "string", false, "what went wrong: remembered when result is false",
+         R"({"maxLength": 65536})"},
+        {"enhancement_name", "string", false, "", R"({"maxLength": 256})"},
         {"roi_tag", "string", false, "",
          R"({"enum": ["success", "high-ROI", "low-ROI", "bug-introduced", "needs-review", "blocked"]})"}},
        200,

@@ -26,8 +26,12 @@ using boost::system::error_code;
 class Listener {
  public:
   Listener(net::io_context& io, const ListenAddress& address,
-           std::function<void(Protocol::socket)> accepted)
-      : address_(address), acceptor_(io), retry_(io), accepted_(std::move(accepted)) {
+           std::function<void(Protocol::socket)> accepted, std::function<void()> out_of_places)
+      : address_(address),
+        acceptor_(io),
+        retry_(io),
+        accepted_(std::move(accepted)),
+        out_of_places_(std::move(out_of_places)) {
     const int socket = open_listening_socket(address);
     acceptor_.assign(Protocol(family_of(socket), 0), socket);
     acceptor_.non_blocking(true);
@@ -48,6 +52,7 @@ class Listener {
         return;
       }
       // Out of descriptors or memory: asking again at once would only burn the processor.
+      out_of_places_();
       retry_.expires_after(std::chrono::milliseconds(100));
       retry_.async_wait([this](error_code stopped) {
         if (!stopped) accept_next();
@@ -74,14 +79,20 @@ class Listener {
   net::basic_socket_acceptor<Protocol> acceptor_;
   net::steady_timer retry_;
   std::function<void(Protocol::socket)> accepted_;
+  std::function<void()> out_of_places_;
 };
 
 struct HttpServer::State : SessionHost {
   State(Options given, Handler given_handler)
-      : SessionHost(given), handler(std::move(given_handler)), workers(options.workers), drain(io) {
+      : SessionHost(given),
+        handler(std::move(given_handler)),
+        workers(options.workers),
+        waiters(options.waiters),
+        drain(io) {
     for (const ListenAddress& address : options.addresses) {
       listeners.push_back(std::make_unique<Listener>(
-          io, address, [this](Protocol::socket socket) { welcome(std::move(socket)); }));
+          io, address, [this](Protocol::socket socket) { welcome(std::move(socket)); },
+          [this] { make_room(); }));
     }
   }
 
@@ -128,15 +139,17 @@ struct HttpServer::State : SessionHost {
     ++waiting;
     // `busy` keeps run() going while the request is with a worker.
     auto busy = net::make_work_guard(io);
-    net::post(workers, [this, session = std::move(session), request = std::move(request),
-                        busy = std::move(busy)]() mutable {
-      HttpResponse response = handler(request);
-      net::post(io, [this, session = std::move(session), response = std::move(response)]() mutable {
-        --waiting;
-        session->answer(std::move(response));
-      });
-      busy.reset();
-    });
+    net::post(options.waits && options.waits(request) ? waiters : workers,
+              [this, session = std::move(session), request = std::move(request),
+               busy = std::move(busy)]() mutable {
+                HttpResponse response = handler(request);
+                net::post(io, [this, session = std::move(session),
+                               response = std::move(response)]() mutable {
+                  --waiting;
+                  session->answer(std::move(response));
+                });
+                busy.reset();
+              });
   }
 
   void begin_stop() {
@@ -170,6 +183,7 @@ struct HttpServer::State : SessionHost {
   std::map<std::string, std::size_t> per_address;
   std::size_t waiting = 0;
   net::thread_pool workers;
+  net::thread_pool waiters;
   net::steady_timer drain;
   std::vector<std::unique_ptr<Listener>> listeners;
 };
@@ -180,12 +194,14 @@ HttpServer::HttpServer(Options options, Handler handler)
 HttpServer::~HttpServer() {
   state_->io.stop();
   state_->workers.join();
+  state_->waiters.join();
 }
 
 void HttpServer::run() {
   for (const auto& listener : state_->listeners) listener->accept_next();
   state_->io.run();
   state_->workers.join();
+  state_->waiters.join();
 }
 
 void HttpServer::stop() {

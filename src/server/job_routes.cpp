@@ -4,6 +4,7 @@
 #include "nearlite/base/error.h"
 #include "nearlite/index/vector_index.h"
 #include "route.h"
+#include "trace_context.h"
 
 namespace nearlite::server {
 namespace {
@@ -58,6 +59,8 @@ HttpResponse start(Call& call) {
   }
   request.session_id = fields.optional_text("session_id", 256).value_or(call.request.id);
   request.trigger = "manual";
+  if (const std::string* trace = call.request.header("traceparent"))
+    request.trace_id = trace_id_of(*trace).value_or("");
   request.options.batch_size =
       fields.count("batch_size", 1, 10'000).value_or(request.options.batch_size);
   if (const auto backend = fields.optional_text("backend", 16)) {

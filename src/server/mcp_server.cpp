@@ -6,6 +6,7 @@
 #include "mcp_tools.h"
 #include "nearlite/base/error.h"
 #include "request_id.h"
+#include "trace_context.h"
 
 namespace nearlite::server {
 namespace {
@@ -58,6 +59,14 @@ Json with_text(const Json& result, bool is_error) {
                {"isError", is_error}};
   if (!is_error) json["structuredContent"] = result;
   return json;
+}
+
+/// _meta.traceparent of a request's params, or "".
+std::string traceparent_of(const Json& params) {
+  const auto meta = params.find("_meta");
+  if (meta == params.end() || !meta->is_object()) return {};
+  const auto parent = meta->find("traceparent");
+  return parent != meta->end() && parent->is_string() ? parent->get<std::string>() : "";
 }
 
 }  // namespace
@@ -137,17 +146,22 @@ struct McpServer::State {
       throw RpcError{-32602, "unknown tool \"" + name.get<std::string>().substr(0, 64) + "\""};
     HttpRequest request;
     request.id = new_request_id();
-    Call call{context, request, grant, {}};
+    const std::string parent = traceparent_of(params);
+    const TraceContext trace = trace_context_of(parent.empty() ? nullptr : &parent);
+    TaggedLog log(
+        context.parts.log,
+        {{"request_id", request.id}, {"trace_id", trace.trace_id}, {"span_id", trace.span_id}});
+    Call call{context, request, grant, {}, log};
     // What is wrong with the arguments is for the model to read and correct.
     try {
       return with_text(tool->run(call, arguments), false);
     } catch (const std::exception& error) {
       const ApiError shown = public_error(error);
-      context.parts.log.write({LogLevel::kWarning,
-                               "tool failed",
-                               {{"gen_ai.tool.name", std::string(tool->name)},
-                                {"request_id", request.id},
-                                {"exception.message", error.what()}}});
+      log.write(
+          {LogLevel::kWarning,
+           "tool failed",
+           {{"gen_ai.tool.name", std::string(tool->name)}, {"exception.message", error.what()}},
+           "mcp.tool_failed"});
       return with_text({{"error",
                          {{"message", shown.what()},
                           {"code", shown.code()},

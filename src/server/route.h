@@ -10,8 +10,10 @@
 
 #include "api_error.h"
 #include "json_body.h"
+#include "learning.h"
 #include "nearlite/server/api.h"
 #include "nearlite/service/backfill_jobs.h"
+#include "nearlite/service/events.h"
 
 namespace nearlite::server {
 
@@ -22,6 +24,8 @@ enum class ErrorForm { kOwn, kOpenAi, kTei };
 struct ApiContext {
   explicit ApiContext(ApiParts given);
   ApiParts parts;
+  Learning learning{parts};
+  vector_service::EventBus events;
   vector_service::BackfillJobs jobs;
 
   /// How starting up went.
@@ -50,6 +54,7 @@ struct Call {
   const HttpRequest& request;
   const Grant& grant;
   std::map<std::string, std::string> path;  // values of {name}
+  LogSink& log;                             // says whose request it is in every line
 
   Json body() const { return parse_json(request.body); }
   /// The named stores that this caller may see; all of them for nothing. Throws ApiError 403, 404.

@@ -119,7 +119,7 @@ RetrievalResult search_open_stores(const Call& call, const SearchRequest& reques
     }
   }
   const std::string* session = call.request.header("x-session-id");
-  vector_service::Retriever retriever(stores, parts.clock, parts.log, parts.metrics);
+  vector_service::Retriever retriever(stores, parts.clock, call.log, parts.metrics);
   const std::string& session_id = session == nullptr ? call.request.id : *session;
   RetrievalResult result =
       request.vector.empty()
@@ -130,12 +130,16 @@ RetrievalResult search_open_stores(const Call& call, const SearchRequest& reques
     // A file that was replaced is opened anew by the next request.
     if (failure.type == "Unavailable" || failure.type == "StoreError")
       parts.stores.forget(failure.store);
-    parts.log.write({LogLevel::kError,
-                     "store failed",
-                     {{"store", failure.store},
-                      {"request_id", call.request.id},
-                      {"error.type", failure.type},
-                      {"exception.message", failure.message}}});
+    // What the caller asked for does not fit the store: no failure of ours.
+    const bool asked_wrongly = failure.type == "InvalidArgument" ||
+                               (failure.type == "NotFound" && !request.options.filters.empty());
+    call.log.write({asked_wrongly ? LogLevel::kWarning : LogLevel::kError,
+                    asked_wrongly ? "request does not fit the store" : "store failed",
+                    {{"store", failure.store},
+                     {"error.type", failure.type},
+                     // its message repeats what was sent
+                     {"exception.message", asked_wrongly ? std::string() : failure.message}},
+                    asked_wrongly ? "store.request_refused" : "store.failed"});
   }
   if (!failures.empty()) {
     result.complete = false;

@@ -47,9 +47,15 @@ HttpResponse health(Call& call) {
 }
 
 HttpResponse metrics(Call& call) {
+  using enum PrometheusMetrics::Exposition;
+  const std::string* accept = call.request.header("accept");
+  const bool open_metrics =
+      accept != nullptr && accept->find("application/openmetrics-text") != std::string::npos;
   HttpResponse response;
-  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  response.body = call.context.parts.metrics.exposition();
+  response.content_type = open_metrics
+                              ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                              : "text/plain; version=0.0.4; charset=utf-8";
+  response.body = call.context.parts.metrics.exposition(open_metrics ? kOpenMetrics : kPrometheus);
   return response;
 }
 

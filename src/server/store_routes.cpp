@@ -33,9 +33,11 @@ Json status_of(Call& call, const std::string& name) {
   } catch (const std::exception& error) {
     context.parts.stores.forget(name);
     StoreFailure failure = failure_in_flight(name);
-    context.parts.log.write({LogLevel::kError,
-                             "store failed",
-                             {{"store", name}, {"exception.message", failure.message}}});
+    context.parts.log.write(
+        {LogLevel::kError,
+         "store failed",
+         {{"store", name}, {"error.type", failure.type}, {"exception.message", failure.message}},
+         "store.failed"});
     json["error"] = nearlite::json_of(failure);
   }
   const auto took = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
@@ -136,6 +138,8 @@ void report_freshness(MetricsSink& metrics, const std::string& store, const Fres
   set("orphan", freshness.orphan);
   set("blocked", freshness.blocked);
   metrics.set("embedding_oldest_pending_age_seconds", {{"store", store}},
+              freshness.oldest_lag_seconds.value_or(0));
+  metrics.set("embedding_stale_cost_seconds", {{"origin_db", store}},
               freshness.oldest_lag_seconds.value_or(0));
   metrics.set("embedding_index_bytes", {{"store", store}, {"kind", "index"}},
               static_cast<double>(freshness.index_bytes));

@@ -21,9 +21,9 @@ class Answer:
 class Server:
     """Started on a free port, ready when the constructor returns."""
 
-    def __init__(self, test, *arguments, env=None, listen="127.0.0.1:0"):
+    def __init__(self, test, *arguments, env=None, listen="127.0.0.1:0", **options):
         env = {"EMBEDDING_SCHEDULER_INTERVAL": "0", **(env or {})}  # unless the test is about it
-        self.process = test.start("serve", *arguments, "--listen", listen, env=env)
+        self.process = test.start("serve", *arguments, "--listen", listen, env=env, **options)
         test.addCleanup(self.end)
         self.messages = []
         self.port = None
@@ -88,6 +88,12 @@ class Server:
 class ServiceTest(ProgramTest):
     def serve(self, *arguments, **options):
         return Server(self, *arguments, **options)
+
+    def indexed(self, **options):
+        """A file of notes, embedded."""
+        file = self.make_notes(**options)
+        self.succeed("index", file, "--table", "note:title,body", "--yes", "--quiet")
+        return file
 
     def serve_notes(self, *arguments, **options):
         """A service over six notes, embedded."""

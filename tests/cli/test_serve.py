@@ -190,6 +190,33 @@ class Search(ServiceTest):
             self.assertEqual(server.post("/v1/patches", body).status, 400, body)
         self.assertEqual(server.post("/v1/patches", {"vector_ids": ["other:1"], "result": True}).status, 404)
 
+    def test_outcomes_are_learned_from(self):
+        server = self.serve_notes()
+        context = lambda: server.post("/v1/context", {"query": "reset a password", "max_tokens": 2000}).json
+        before = context()
+        self.assertNotIn("patches", json.loads(before["context"]))
+        self.assertFalse((self.folder / "app.db.nearlite/vector_metrics.db").exists())  # a question makes no files
+        outcome = {"vector_ids": ["note:1"], "result": True, "patch_id": "p7", "summary": "reset the password by mail", "diff": "+ mail()", "roi_tag": "high-ROI"}
+        self.assertEqual(server.post("/v1/patches", outcome).status, 200)
+        after = context()
+        self.assertEqual(json.loads(after["context"])["patches"][0]["id"], "p7")
+        self.assertGreater(after["stats"]["patch_confidence"], 0.8)
+        failed = {"vector_ids": ["note:1"], "result": False, "patch_id": "p8", "error_summary": "mail server is down", "tests_failed": 2}
+        self.assertEqual(server.post("/v1/patches", failed).json["failed"], 0)
+        learned = self.execute(self.folder / "app.db.nearlite/vector_metrics.db", "SELECT weight < 1 FROM ranking_weights WHERE db = 'note'")
+        self.assertEqual(learned, [(1,)])
+        failures = (self.folder / "app.db.nearlite/failures.jsonl").read_text().splitlines()
+        self.assertEqual([json.loads(line)["err"] for line in failures], ["mail server is down"])
+        self.assertIn('embedding_watcher_failed_total{watcher="event_bus"} 0', server.get("/metrics").body.decode())
+
+    def test_contexts_hold_no_secrets(self):
+        server = self.serve(self.indexed(rows=[("Keys", "The key is sk_live_00001Zq8Xw2Lr7Nf4Bv6 since May.")])).until_ready()
+        answer = server.post("/v1/context", {"query": "key", "keep": "newest", "exclude_strategies": ["x"]}).json
+        self.assertIn("[REDACTED]", answer["context"])
+        self.assertNotIn("sk_live", json.dumps(answer))
+        self.assertTrue(answer["sources"][0]["flags"]["redacted"])
+        self.assertEqual(server.post("/v1/context", {"query": "key", "keep": "all"}).status, 400)
+
     def test_a_broken_store_does_not_stop_the_others(self):
         good, bad = self.make_notes("good.db"), self.make_notes("bad.db")
         for file in (good, bad):
@@ -215,10 +242,35 @@ class Search(ServiceTest):
         [request] = [line for line in lines if line.get("http.route") == "/v1/search"]
         self.assertEqual((request["session_id"], request["trace_id"], request["http.response.status_code"]),
                          ("s-1", "4bf92f3577b34da6a3ce929d0e0e4736", 200))
-        self.assertIn("s-1", [line.get("session_id") for line in lines if line["body"] == "Retriever.search end"])
+        [search] = [line for line in lines if line["body"] == "Retriever.search end"]
+        for name in ("session_id", "trace_id", "span_id", "request_id"):
+            self.assertEqual(search[name], request[name], name)
+        self.assertEqual(request["event.name"], "http.request")
+        [other] = [line for line in lines if line.get("http.route") == "/v1/stores/{name}"]
+        self.assertNotEqual(other["trace_id"], request["trace_id"])
         everything = "".join(server.messages)
         self.assertNotIn("private question", everything)
         self.assertNotIn("hidden", everything)
+
+    def test_what_a_client_does_wrong_is_a_warning(self):
+        server = self.serve_notes()
+        self.assertEqual(server.post("/v1/search", {"query": "soup", "filter": [{"field": "nosuch", "op": "=", "value": 1}]}).status, 400)
+        self.assertEqual(server.stop(), 0)
+        [line] = [json.loads(line) for line in server.messages if line.startswith("{")]
+        self.assertEqual((line["severity_text"], line["event.name"], line["store"]), ("WARNING", "store.request_refused", "note"))
+
+    def test_logs_in_elastic_form(self):
+        server = self.serve_notes("--log-level", "info", "--log-schema", "ecs")
+        server.post("/v1/search", {"query": "soup"}, Traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        self.assertEqual(server.stop(), 0)
+        lines = [json.loads(line) for line in server.messages if line.startswith("{")]
+        for line in lines:
+            self.assertGreaterEqual(set(line), {"@timestamp", "log.level", "message", "ecs.version"})
+        [end] = [line for line in lines if line["message"] == "Retriever.search end"]
+        self.assertEqual((end["trace.id"], end["log.level"]), ("4bf92f3577b34da6a3ce929d0e0e4736", "info"))
+        self.assertIsInstance(end["event.duration"], int)  # nanoseconds
+        self.assertGreater(end["event.duration"], 1000)
+        self.fail_with(2, "serve", "--log-schema", "xml")
 
     def test_metrics_are_what_prometheus_reads(self):
         server = self.serve_notes()
@@ -232,6 +284,11 @@ class Search(ServiceTest):
         self.assertEqual(families["embedding_search_duration_seconds"].type, "histogram")
         self.assertEqual(families["nearlite_metrics_errors"].samples[0].value, 0)
         self.assertLessEqual(sum(len(family.samples) for family in families.values()), 200)
+        open_metrics = server.get("/metrics", Accept="application/openmetrics-text; version=1.0.0,text/plain;q=0.5")
+        self.assertEqual(open_metrics.headers["Content-Type"], "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        from prometheus_client.openmetrics.parser import text_string_to_metric_families as strictly
+        parsed = {family.name: family.type for family in strictly(open_metrics.body.decode())}
+        self.assertEqual(parsed, {family.name: family.type for family in families.values()})
 
 
 class Embeddings(ServiceTest):

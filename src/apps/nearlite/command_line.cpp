@@ -87,6 +87,11 @@ void add_global_options(CLI::App& app, GlobalOptions& options) {
          },
          "JSON log lines on stderr: debug, info, warning, error, off (default)")
       ->type_name("L");
+  app.add_option_function<std::string>(
+         "--log-schema", [&options](const std::string& name) { options.log_ecs = name == "ecs"; },
+         "Names of the fields of log lines: otel (default) or ecs")
+      ->check(CLI::IsMember({"otel", "ecs"}))
+      ->type_name("S");
 }
 
 constexpr const char* kEndOfOptions = "--end-of-options";

@@ -1,5 +1,9 @@
 #include "context.h"
 
+#include <atomic>
+#include <cmath>
+#include <map>
+
 #include "nearlite/base/clock.h"
 #include "nearlite/base/utf8.h"
 
@@ -17,24 +21,38 @@ std::string upper(std::string_view text) {
   return result;
 }
 
+/// The names of the Elastic Common Schema for those of OpenTelemetry; others stay.
+std::string ecs_name(const std::string& name) {
+  static const std::map<std::string, std::string, std::less<>> kNames = {
+      {"trace_id", "trace.id"},
+      {"span_id", "span.id"},
+      {"exception.message", "error.message"},
+      {"latency", "event.duration"}};
+  const auto known = kNames.find(name);
+  return known == kNames.end() ? name : known->second;
+}
+
+}  // namespace
+
 /// JSON lines on stderr, keys as OpenTelemetry names them. Everything outside ASCII is escaped, so
 /// that no reader takes a character of a name for the end of a line.
-class StderrLog : public LogSink {
+class Context::StderrLog : public LogSink {
  public:
-  explicit StderrLog(LogLevel least) : least_(least) {}
+  StderrLog(LogLevel least, bool ecs) : least_(least), ecs_(ecs) {}
+  void set_level(LogLevel least) noexcept { least_ = least; }
   void write(const LogRecord& record) noexcept override {
     if (record.level < least_) return;
     try {
-      Json line = {{"timestamp", rfc3339(system_clock().now())},
-                   {"severity_text", upper(log_level_name(record.level))},
-                   {"body", cut(record.message)},
-                   {"service.name", "nearlite"},
-                   {"service.version", NEARLITE_VERSION}};
+      Json line = ecs_ ? ecs_head(record) : open_telemetry_head(record);
       for (const auto& [name, value] : record.fields) {
+        const std::string key = ecs_ ? ecs_name(name) : name;
         if (const auto* text = std::get_if<std::string>(&value)) {
-          line[name] = cut(*text);
+          line[key] = cut(*text);
+        } else if (const auto* number = std::get_if<double>(&value);
+                   number && key == "event.duration") {
+          line[key] = std::llround(*number * 1e9);  // nanoseconds
         } else {
-          std::visit([&, &key = name](const auto& plain) { line[key] = plain; }, value);
+          std::visit([&](const auto& plain) { line[key] = plain; }, value);
         }
       }
       write_message(line.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n");
@@ -44,14 +62,39 @@ class StderrLog : public LogSink {
   }
 
  private:
-  LogLevel least_;
+  static Json open_telemetry_head(const LogRecord& record) {
+    Json line = {{"timestamp", rfc3339(system_clock().now())},
+                 {"severity_text", upper(log_level_name(record.level))},
+                 {"body", cut(record.message)}};
+    if (!record.event.empty()) line["event.name"] = record.event;
+    line["service.name"] = "nearlite";
+    line["service.version"] = NEARLITE_VERSION;
+    return line;
+  }
+  static Json ecs_head(const LogRecord& record) {
+    Json line = {{"@timestamp", rfc3339(system_clock().now())},
+                 {"log.level", std::string(log_level_name(record.level))},
+                 {"message", cut(record.message)},
+                 {"ecs.version", "8.11.0"}};
+    if (!record.event.empty()) line["event.action"] = record.event;
+    line["service.name"] = "nearlite";
+    line["service.version"] = NEARLITE_VERSION;
+    return line;
+  }
+
+  std::atomic<LogLevel> least_;
+  bool ecs_;
 };
 
-}  // namespace
+Context::~Context() = default;
+
+LogSink& Context::log() noexcept { return *log_; }
 
 Context::Context(Environment env) : environment(std::move(env)) { open_log(); }
 
-void Context::open_log() { log_ = std::make_unique<StderrLog>(options.log_level); }
+void Context::open_log() { log_ = std::make_unique<StderrLog>(options.log_level, options.log_ecs); }
+
+void Context::set_log_level(LogLevel level) noexcept { log_->set_level(level); }
 
 void Context::note(std::string_view message) const {
   if (!options.quiet) warn(message);

@@ -25,12 +25,14 @@ struct GlobalOptions {
   std::size_t threads = 0;  // 0: one per available processor
   LogLevel log_level = LogLevel::kOff;
   bool log_level_given = false;
+  bool log_ecs = false;  // field names of the Elastic Common Schema instead of OpenTelemetry's
 };
 
 /// What a command works with: options, environment, and where its words go.
 class Context {
  public:
   explicit Context(Environment environment);
+  ~Context();
 
   GlobalOptions options;
   const Environment environment;
@@ -53,11 +55,14 @@ class Context {
   std::string default_model() const;
   ModelPlaces model_places() const;
   EncoderOptions encoder_options() const;
-  LogSink& log() noexcept { return *log_; }
+  LogSink& log() noexcept;
   void open_log();  // once the options are known
+  /// From any thread; the log stays the same object.
+  void set_log_level(LogLevel level) noexcept;
 
  private:
-  std::unique_ptr<LogSink> log_;
+  class StderrLog;
+  std::unique_ptr<StderrLog> log_;
 };
 
 }  // namespace nearlite::cli

@@ -12,6 +12,7 @@
 #include "../service_stores.h"
 #include "../store_selection.h"
 #include "nearlite/base/error.h"
+#include "nearlite/databases/config.h"
 #include "nearlite/server/api.h"
 #include "nearlite/server/http_server.h"
 #include "nearlite/service/batching_encoder.h"
@@ -68,12 +69,27 @@ AccessRules access_rules(const ServeArguments& arguments,
   return rules;
 }
 
-/// A connection is a descriptor: as many as the system lets us have.
-void raise_descriptor_limit() {
+/// A connection is a descriptor: as many as the system lets us have. Returns how many.
+std::size_t raise_descriptor_limit() {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
+/// Stores, models and logs need some descriptors, too: when connections had them all, nothing could
+/// be answered.
+std::size_t most_connections(std::size_t descriptors) {
+  constexpr std::size_t kMost = 1024;
+  constexpr std::size_t kForFiles = 128;
+  return std::clamp(descriptors > kForFiles ? descriptors - kForFiles : 1, std::size_t{32}, kMost);
+}
+
+/// Questions and texts of records are in memory: none of them goes to a core file.
+void forbid_core_files() {
+  const rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
 }
 
 class Service {
@@ -88,7 +104,9 @@ class Service {
 
   int run() {
     ServiceSignals::block();
-    raise_descriptor_limit();
+    max_connections_ = most_connections(raise_descriptor_limit());
+    forbid_core_files();
+    if (const auto level = configured_log_level()) context_.set_log_level(*level);
     settings_ = store_settings(context_);
     const auto selected = select_stores(context_, arguments_.stores, settings_);
     const std::string model = service_model(context_, selected);
@@ -144,7 +162,9 @@ class Service {
   HttpServer::Options http_options(Api& api) {
     HttpServer::Options options;
     options.addresses = addresses_;
+    options.limits.max_connections = max_connections_;
     options.is_quick = [&api](const server::HttpRequest& request) { return api.is_quick(request); };
+    options.waits = [&api](const server::HttpRequest& request) { return api.waits(request); };
     options.error_body = &Api::error_body;
     options.observer.answered = [this](const server::HttpRequest&,
                                        const server::HttpResponse& response, double seconds) {
@@ -186,9 +206,11 @@ class Service {
   void reload(Api& api) {
     try {
       AccessRules rules = access_rules(arguments_, addresses_);
+      const std::optional<LogLevel> level = configured_log_level();
       auto sources = sources_of(select_stores(context_, arguments_.stores, settings_));
       api.set_rules(std::move(rules));
       stores_.replace(std::move(sources));
+      if (level) context_.set_log_level(*level);
       metrics_.add("vector_service_reloads_total", {{"status", "success"}});
       context_.note("reloaded: " + std::to_string(stores_.names().size()) + " stores");
       api.warm_up();
@@ -196,6 +218,17 @@ class Service {
       metrics_.add("vector_service_reloads_total", {{"status", "failure"}});
       context_.warn(std::string("not reloaded, the old configuration stays: ") + error.what());
     }
+  }
+
+  /// [service] log_level of the data folder's nearlite.toml; a level of the command line stands.
+  std::optional<LogLevel> configured_log_level() const {
+    if (context_.options.log_level_given) return std::nullopt;
+    const std::filesystem::path file = !context_.options.config.empty()
+                                           ? std::filesystem::path(context_.options.config)
+                                           : context_.data_folder() / "nearlite.toml";
+    if (!std::filesystem::exists(file)) return LogLevel::kWarning;
+    const std::string level = read_config(file).service_log_level;
+    return level.empty() ? LogLevel::kWarning : log_level_of(level);
   }
 
   void feed_watchdog(const std::stop_token& stop) {
@@ -220,6 +253,7 @@ class Service {
   vector_service::OpenStores stores_{{}};
   const nearlite::Environment scheduler_environment_ = nearlite::Environment::read();
   StoreSettings settings_;
+  std::size_t max_connections_ = 1024;
 };
 
 }  // namespace

@@ -53,6 +53,8 @@ class Api {
   static std::string error_body(int status, const std::string& message, const std::string& id);
   /// Whether the answer costs next to nothing.
   bool is_quick(const HttpRequest& request) const;
+  /// Whether it waits for other requests, to be computed with them.
+  bool waits(const HttpRequest& request) const;
 
   /// Opens every store and reads the model, so that the first question does not wait. Tells
   /// `readyz`. Does not throw.
@@ -65,7 +67,7 @@ class Api {
 
  private:
   struct State;
-  HttpResponse dispatch(const HttpRequest& request, const Route*& route);
+  HttpResponse dispatch(const HttpRequest& request, LogSink& log, const Route*& route);
   std::unique_ptr<State> state_;
 };
 

@@ -58,6 +58,10 @@ class HttpServer {
     std::vector<ListenAddress> addresses{};
     HttpLimits limits{};
     std::size_t workers = 16;
+    /// Threads for requests that wait for others more than they compute: texts that are encoded
+    /// together with those of other requests.
+    std::size_t waiters = 64;
+    std::function<bool(const HttpRequest&)> waits{};
     /// What an answer costs next to nothing is given by the connections' thread itself.
     std::function<bool(const HttpRequest&)> is_quick{};
     /// The body of answers that the server itself makes: 408, 413, 503 and so on.
