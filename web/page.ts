@@ -129,6 +129,17 @@ function bar(label: string, share: number, text: string): HTMLDivElement {
   return measure;
 }
 
+/** One of six colors, the same for a store wherever it is named. */
+function tint(name: string): string {
+  let sum = 0;
+  for (const letter of name) sum = (sum * 31 + letter.codePointAt(0)!) % 997;
+  return `c${sum % 6}`;
+}
+
+function storeTag(name: string): HTMLSpanElement {
+  return make("span", `tag store-name ${tint(name)}`, name);
+}
+
 function keyText(key: Key): string {
   return Array.isArray(key) ? JSON.stringify(key) : String(key);
 }
@@ -143,20 +154,24 @@ function titleOf(hit: Hit): string {
 
 function hitItem(hit: Hit, question: string): HTMLLIElement {
   const item = make("li", "hit");
+  const main = make("div");
+  const side = make("div", "side");
   const head = make("div", "head");
   const title = make("button", "title", titleOf(hit));
   title.type = "button";
   title.addEventListener("click", () => explain(hit, question));
-  head.append(title, make("span", "tag", hit.store));
+  head.append(title, storeTag(hit.store));
   if (titleOf(hit) !== keyText(hit.key)) head.append(make("span", "quiet", keyText(hit.key)));
   if (hit.stale) head.append(make("span", "tag warn", "changed since it was embedded"));
-  item.append(head, marked(hit.snippet, question));
+  main.append(head, marked(hit.snippet, question), make("p", "quiet", hit.reason));
   if (hit.confidence !== null && hit.confidence !== undefined) {
-    item.append(bar("Confidence", hit.confidence, `${Math.round(hit.confidence * 100)} %`));
+    side.append(bar("Confidence", hit.confidence, `${Math.round(hit.confidence * 100)} %`));
   } else {
-    item.append(bar("Score", hit.score, hit.score.toFixed(2)));
+    side.append(bar("Score", hit.score, hit.score.toFixed(2)));
   }
-  item.append(make("p", "quiet", hit.reason));
+  const rank = make("span", "rank", String(hit.rank));
+  rank.setAttribute("aria-hidden", "true");
+  item.append(rank, main, side);
   return item;
 }
 
@@ -246,6 +261,20 @@ function definition(list: HTMLDListElement, name: string, value: string): void {
   list.append(make("dt", "", name), make("dd", "", value));
 }
 
+/** One line as long as the score, a piece for each thing that counted. */
+function stacked(parts: { signal: string; contribution: number }[], score: number): HTMLDivElement {
+  const line = make("div", "stack");
+  line.setAttribute("role", "img");
+  line.setAttribute("aria-label", `Score ${score.toFixed(2)}: ${parts.map((part) => `${part.signal} ${part.contribution.toFixed(2)}`).join(", ")}`);
+  const whole = Math.max(1, parts.reduce((sum, part) => sum + Math.max(part.contribution, 0), 0));
+  parts.forEach((part, i) => {
+    const piece = make("span", `c${i % 6}`);
+    piece.style.width = `${(100 * Math.max(part.contribution, 0)) / whole}%`;
+    line.append(piece);
+  });
+  return line;
+}
+
 function explain(hit: Hit, question: string): void {
   openedFrom = document.activeElement;
   byId("drawer-title").textContent = titleOf(hit);
@@ -259,7 +288,12 @@ function explain(hit: Hit, question: string): void {
   const chart = make("div", "chart");
   const parts = hit.explain?.parts ?? [];
   const most = Math.max(...parts.map((part) => part.contribution), 1e-9);
-  for (const part of parts) chart.append(bar(part.signal, part.contribution / most, part.contribution.toFixed(2)));
+  if (parts.length) chart.append(stacked(parts, hit.score));
+  parts.forEach((part, i) => {
+    const line = bar(part.signal, part.contribution / most, part.contribution.toFixed(2));
+    line.classList.add(`c${i % 6}`);
+    chart.append(line);
+  });
   const sum = parts.map((part) => `${part.signal} ${part.value.toFixed(2)} × ${part.weight.toFixed(2)}`).join(" + ");
   if (sum) chart.append(make("p", "quiet", `${sum} = ${hit.score.toFixed(2)}`));
   const signals = Object.entries(hit.signals).filter((entry) => typeof entry[1] === "number");
@@ -270,7 +304,9 @@ function explain(hit: Hit, question: string): void {
   alike.type = "button";
   const list = make("ol");
   alike.addEventListener("click", () => showSimilar(hit, question, list));
-  body.replaceChildren(about, make("h3", "", "What counted"), chart, make("h3", "", "Record"), marked(hit.snippet, question), fields, alike, list);
+  const snippet = marked(hit.snippet, question);
+  snippet.classList.add("quote");
+  body.replaceChildren(about, make("h4", "", "What counted"), chart, make("h4", "", "Record"), snippet, fields, alike, list);
   byId("drawer").hidden = false;
   byId("drawer-title").focus();
 }
@@ -283,7 +319,8 @@ async function showSimilar(hit: Hit, question: string, list: HTMLOListElement): 
     list.replaceChildren(...found.hits.map((other) => {
       const item = make("li");
       const whole: Hit = { ...other, reason: other.reason ?? "like the row before", signals: other.signals ?? { similarity: other.similarity ?? 0 }, confidence: other.confidence ?? null };
-      const open = make("button", "title", `${titleOf(whole)} (${other.score.toFixed(2)})`);
+      const open = make("button", "title");
+      open.append(make("span", "", titleOf(whole)), make("span", "quiet", other.score.toFixed(2)));
       open.type = "button";
       open.addEventListener("click", () => explain(whole, question));
       item.append(open);
@@ -331,7 +368,9 @@ function runsTable(runs: Run[]): HTMLDivElement {
 function storeCard(store: Store): HTMLElement {
   const card = make("article", "store");
   const head = make("div", "row spread");
-  head.append(make("h3", "", store.store));
+  const name = make("h3");
+  name.append(storeTag(store.store));
+  head.append(name);
   const refresh = make("button", "", "Refresh");
   refresh.type = "button";
   refresh.setAttribute("aria-label", `Refresh ${store.store}`);
@@ -354,10 +393,34 @@ function storeCard(store: Store): HTMLElement {
   segment(line, "missing", missing, rows);
   card.append(line);
   const rest = (store.blocked ?? 0) + (store.empty ?? 0) + (store.skipped ?? 0);
-  card.append(make("p", "quiet", `${fresh.toLocaleString("en")} of ${rows.toLocaleString("en")} rows fresh · ${stale.toLocaleString("en")} stale · ${missing.toLocaleString("en")} missing · ${rest.toLocaleString("en")} with nothing to embed · ${store.backend} · ${store.model?.split("/").pop()}`));
+  const legend = make("p", "legend");
+  const states: [string, string][] = [["fresh", `${fresh.toLocaleString("en")} of ${rows.toLocaleString("en")} rows fresh`], ["stale", `${stale.toLocaleString("en")} stale`],
+                                      ["missing", `${missing.toLocaleString("en")} missing`], ["rest", `${rest.toLocaleString("en")} with nothing to embed`]];
+  states.forEach(([name, text], i) => {
+    if (i > 0) legend.append(make("span", "spoken", " · "));  // for those who hear or copy the line
+    legend.append(make("span", name, text));
+  });
+  card.append(legend, make("p", "quiet", `${store.backend} index · ${store.model?.split("/").pop()}`));
   if (store.runs?.length) card.append(runsTable(store.runs));
   else card.append(make("p", "quiet", "Never embedded by this service."));
   return card;
+}
+
+function tile(figure: string, about: string): HTMLDivElement {
+  const box = make("div", "tile");
+  box.append(make("b", "", figure), make("span", "", about));
+  return box;
+}
+
+/** What an operator wants to know before anything else. */
+function showTiles(): void {
+  const sum = (of: (store: Store) => number | undefined) => stores.reduce((total, store) => total + (of(store) ?? 0), 0);
+  const rows = sum((store) => store.rows);
+  const wanted = rows - sum((store) => store.blocked) - sum((store) => store.empty) - sum((store) => store.skipped);
+  const waiting = sum((store) => store.missing) + sum((store) => store.stale_text) + sum((store) => store.stale_model);
+  const share = wanted ? Math.floor((100 * sum((store) => store.fresh)) / wanted) : 100;
+  byId("tiles").replaceChildren(tile(stores.length.toLocaleString("en"), stores.length === 1 ? "store" : "stores"), tile(rows.toLocaleString("en"), "rows"),
+                                tile(`${share} %`, "up to date"), tile(waiting.toLocaleString("en"), waiting === 1 ? "row waits" : "rows wait"));
 }
 
 function fillChoices(): void {
@@ -389,6 +452,7 @@ async function loadStores(withRuns: boolean): Promise<void> {
     if (withRuns) stores = await Promise.all(stores.map(async (store) => (await ask(`/v1/stores/${encodeURIComponent(store.store)}`)).json() as Promise<Store>));
     noProblem();
     fillChoices();
+    showTiles();
     byId("stores").replaceChildren(...(stores.length ? stores.map(storeCard) : [make("p", "note", "There is no store yet. nearlite index FILE makes a database searchable, then start the service with it.")]));
   } catch (problem) {
     showProblem(problem);
