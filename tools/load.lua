@@ -1,5 +1,5 @@
 -- A load for wrk: MODE is hybrid, vector or keyword (questions of two to four words), nearest (search by a vector of VECTORS, a file with
--- one JSON list per line), one or batch (embeddings of 1 or 64 texts by MODEL).
+-- one JSON list per line), one or batch (embeddings of 1 or 64 texts by MODEL); "txtai search", "txtai one", "txtai batch": the same to txtai's API.
 local words = {}
 for word in ([[disk printer network password upload server database invoice train garden image editor python library terminal music player
     compiler video mail game font web browser archive compression crypto key debug symbols documentation parser json xml sqlite vector search
@@ -25,6 +25,13 @@ end
 
 function request()
   if mode == "nearest" then return post("/v1/search", '{"vector":' .. vectors[math.random(#vectors)] .. ',"k":10}') end
+  if mode == "txtai search" then return wrk.format("GET", "/search?limit=10&query=" .. sentence(2, 4):gsub(" ", "%%20")) end
+  if mode == "txtai one" then return wrk.format("GET", "/transform?text=" .. sentence(12, 12):gsub(" ", "%%20")) end
+  if mode == "txtai batch" then
+    local texts = {}
+    for i = 1, 64 do texts[i] = '"' .. sentence(12, 12) .. '"' end
+    return post("/batchtransform", "[" .. table.concat(texts, ",") .. "]")
+  end
   if mode == "one" or mode == "batch" then
     local texts = {}
     for i = 1, mode == "one" and 1 or 64 do texts[i] = '"' .. sentence(12, 12) .. '"' end

@@ -1,7 +1,8 @@
 """Load on nearlite serve over a database that is indexed already, by wrk (Debian) on the same machine.
 
-usage: load_service.py --nearlite PROGRAM DATABASE [--seconds S] [--connections N] [--peer PYTHON]
-PYTHON has sentence-transformers, fastapi and uvicorn: a server of 30 lines answers the same requests for embeddings.
+usage: load_service.py --nearlite PROGRAM DATABASE [--seconds S] [--connections N] [--peer PYTHON] [--txtai PYTHON]
+PYTHON has sentence-transformers, fastapi and uvicorn: a server of 30 lines answers the same requests for embeddings; --txtai PYTHON: one that has
+txtai[api], whose own server answers questions over the first --txtai-rows rows, and embeds.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -56,6 +58,8 @@ def main():
     options.add_argument("--connections", type=int, default=64)
     options.add_argument("--port", type=int, default=18642)
     options.add_argument("--peer")
+    options.add_argument("--txtai")
+    options.add_argument("--txtai-rows", type=int, default=2000)
     options = options.parse_args()
     n, seconds, port = options.connections, options.seconds, options.port
     env = dict(os.environ, EMBEDDING_SCHEDULER_INTERVAL="0")
@@ -90,6 +94,32 @@ def main():
         finally:
             peer.terminate()
             peer.wait()
+    if options.txtai:
+        txtai(options.txtai, options.database, options.txtai_rows, port, n, seconds, env)
+
+
+def txtai(python, database, rows, port, n, seconds, env):
+    """txtai's own API server over the first rows of the same database."""
+    cache = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
+    model = os.environ.get("NEARLITE_TEST_MODEL", cache + "/nearlite/models/sentence-transformers/all-MiniLM-L6-v2")
+    with sqlite3.connect(database) as db, tempfile.TemporaryDirectory() as folder:
+        [table] = [name for name, in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' LIMIT 1")]
+        texts = [" ".join(str(value) for value in row if isinstance(value, str)) for row in db.execute(f'SELECT * FROM "{table}" LIMIT ?', (rows,))]
+        config = pathlib.Path(folder, "config.yml")
+        config.write_text(f"writable: true\nembeddings:\n  path: {model}\n  content: false\n")
+        program = "import sys, uvicorn; uvicorn.run('txtai.api:app', host='127.0.0.1', port=int(sys.argv[1]), log_level='warning')"
+        server = subprocess.Popen([python, "-c", program, str(port)], env={**env, "CONFIG": str(config), "HF_HUB_OFFLINE": "1"})
+        try:
+            wait_for(port, "/openapi.json", server)
+            for begin in range(0, len(texts), 500):
+                post(port, "/add", [{"id": i, "text": texts[i]} for i in range(begin, min(begin + 500, len(texts)))])
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/index").read()
+            row(f"txtai: questions over {rows:,} rows, {n} connections", load(port, "txtai search", n, seconds), server)
+            row(f"txtai: texts, one per request, {n} connections", load(port, "txtai one", n, seconds), server)
+            row("txtai: texts, 64 per request, 2 connections", load(port, "txtai batch", 2, seconds), server, 64)
+        finally:
+            server.terminate()
+            server.wait()
 
 
 if __name__ == "__main__":
