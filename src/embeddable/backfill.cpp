@@ -301,7 +301,7 @@ void Backfill::finish(const std::string& source_state) {
       original_->finish(sidecar, store_);
     }
     if (!keywords_complete_) sidecar.set_keywords_complete(store_);
-    refresh_background(sidecar, store_);
+    Background::refresh(sidecar, store_);
     if (num_waiting_ == 0) {
       sidecar.remove_fact(store_, "waiting_since");
     } else if (!sidecar.fact(store_, "waiting_since")) {

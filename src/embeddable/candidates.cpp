@@ -5,45 +5,32 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <memory>
 
 #include "background.h"
 #include "content.h"
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
+#include "nearlite/index/id_set.h"
 #include "search_parts.h"
 
 namespace nearlite {
 namespace {
 
-using SlotFilter = std::function<bool(std::int64_t slot)>;
-
 /// More passages are asked for than records are wanted, since a record may have several.
 std::size_t passages_for(std::size_t records) { return records + records / 2 + 8; }
-
-/// Reads within one read transaction: without it every statement locks the file for itself.
-void read_at_once(VectorEngine& engine, const std::function<void(Sidecar&)>& body) {
-  engine.read([&](Sidecar& sidecar) {
-    Connection& connection = sidecar.connection();
-    connection.execute("BEGIN");
-    try {
-      body(sidecar);
-      connection.execute("COMMIT");
-    } catch (...) {
-      connection.rollback_quietly();
-      throw;
-    }
-  });
-}
 
 /// Candidates by record, in the order in which they were found.
 class Gathering {
  public:
-  Candidate& of(const SlotInfo& info) {
-    const auto [place, is_new] = place_of_.try_emplace(info.record, found_.size());
+  /// record: its place in the directory.
+  Candidate& of(const SlotDirectory& directory, std::size_t record, std::int64_t slot) {
+    const RecordKey key = directory.key_of(record);
+    const auto [place, is_new] = place_of_.try_emplace(key, found_.size());
     if (is_new) {
       Candidate& candidate = found_.emplace_back();
-      candidate.key = key_of(info);
-      candidate.slot = info.slot;
+      candidate.key = key;
+      candidate.slot = slot;
     }
     return found_[place->second];
   }
@@ -52,64 +39,84 @@ class Gathering {
 
  private:
   std::vector<Candidate> found_;
-  std::map<std::int64_t, std::size_t> place_of_;  // by record id
+  std::map<RecordKey, std::size_t> place_of_;
 };
 
 /// What may be returned: nothing excluded, all that is required, only what the caller's filter lets
-/// pass. Empty: all.
-SlotFilter slot_filter(VectorEngine& engine, const std::string& store,
-                       const CandidateQuery& query) {
-  std::vector<std::int64_t> excluded;
-  std::vector<std::int64_t> allowed;  // counts if there is a filter or a requirement
-  read_at_once(engine, [&](Sidecar& sidecar) {
-    excluded = sidecar.slots_of_records_with(query.excluded);
-    allowed = sidecar.slots_of_records_with(query.required);
-  });
-  if (query.filter) {
-    std::vector<std::int64_t> passing;
-    for (const VectorId id : allowed_slots(engine, store, query.filter))
-      passing.push_back(static_cast<std::int64_t>(id));
-    if (query.required.empty()) {
-      allowed = std::move(passing);
-    } else {
-      std::erase_if(allowed, [&](std::int64_t slot) {
-        return !std::binary_search(passing.begin(), passing.end(), slot);
-      });
-    }
+/// pass.
+struct Restriction {
+  std::shared_ptr<const IdSet> among;  // null: any
+  std::vector<std::int64_t> excluded;  // ascending
+
+  bool passes(std::int64_t slot) const {
+    return (!among || among->contains(VectorId{slot})) &&
+           !std::ranges::binary_search(excluded, slot);
   }
-  const bool restricted = query.filter || !query.required.empty();
-  if (!restricted && excluded.empty()) return {};
-  return [restricted, allowed = std::move(allowed),
-          excluded = std::move(excluded)](std::int64_t slot) {
-    return (!restricted || std::binary_search(allowed.begin(), allowed.end(), slot)) &&
-           !std::binary_search(excluded.begin(), excluded.end(), slot);
+  bool is_none() const { return !among && excluded.empty(); }
+};
+
+Restriction restriction_of(VectorEngine& engine, const std::string& store,
+                           const CandidateQuery& query) {
+  Restriction restriction;
+  std::vector<std::int64_t> required;
+  if (!query.excluded.empty() || !query.required.empty()) {
+    engine.read_at_once([&](Sidecar& sidecar) {
+      restriction.excluded = sidecar.slots_of_records_with(query.excluded);
+      required = sidecar.slots_of_records_with(query.required);
+    });
+  }
+  std::optional<std::vector<VectorId>> allowed;                    // nothing: all
+  const auto keep = [&](const std::vector<std::int64_t>& slots) {  // ascending
+    if (allowed) {
+      std::erase_if(*allowed, [&](VectorId id) {
+        return !std::ranges::binary_search(slots, static_cast<std::int64_t>(id));
+      });
+      return;
+    }
+    allowed.emplace();
+    for (const std::int64_t slot : slots) allowed->push_back(VectorId{slot});
   };
+  if (query.filter) allowed = allowed_slots(engine, query.filter);
+  if (!query.required.empty()) keep(required);
+  if (!query.kinds.empty() || query.since) {
+    std::vector<std::int64_t> alike;
+    engine.read([&](Sidecar& sidecar) {
+      alike = sidecar.slots_of_records_like(store, query.kinds, query.since);
+    });
+    keep(alike);
+  }
+  if (allowed) restriction.among = std::make_shared<const IdSet>(std::move(*allowed));
+  return restriction;
 }
 
 /// True: there are no further ones.
-bool add_nearest(VectorEngine& engine, const CandidateQuery& query, const SlotFilter& filter,
+bool add_nearest(VectorEngine& engine, const CandidateQuery& query, const Restriction& restriction,
                  CandidateResult& result, Gathering& gathering) {
   SearchParams params;
   params.k = passages_for(query.depth);
   params.recall = query.recall;
   params.index_only = query.index_only;
-  if (filter) params.filter = [&](VectorId id) { return filter(static_cast<std::int64_t>(id)); };
+  params.among = restriction.among;
+  if (!restriction.excluded.empty()) {
+    params.filter = [&](VectorId id) { return restriction.passes(static_cast<std::int64_t>(id)); };
+  }
   std::size_t looked_at = 0;
   for (;;) {
     const SearchResult found = engine.search(query.vector, params);
     result.path = found.path;
     result.recall = found.recall;
-    read_at_once(engine, [&](Sidecar& sidecar) {
-      for (; looked_at < found.neighbors.size(); ++looked_at) {
-        const Neighbor& neighbor = found.neighbors[looked_at];
-        const auto info = sidecar.find_slot(static_cast<std::int64_t>(neighbor.id));
-        if (!info) continue;  // removed since the snapshot was taken
-        Candidate& candidate = gathering.of(*info);
-        if (candidate.similarity) continue;
-        candidate.similarity = neighbor.similarity;
-        candidate.nearest_slot = info->slot;
-      }
-    });
+    std::vector<std::int64_t> slots;
+    for (; looked_at < found.neighbors.size(); ++looked_at)
+      slots.push_back(static_cast<std::int64_t>(found.neighbors[looked_at].id));
+    const auto directory = engine.directory_of(slots);
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      const auto record = directory->record_of(slots[i]);
+      if (!record) continue;  // removed since the snapshot was taken
+      Candidate& candidate = gathering.of(*directory, *record, slots[i]);
+      if (candidate.similarity) continue;
+      candidate.similarity = found.neighbors[found.neighbors.size() - slots.size() + i].similarity;
+      candidate.nearest_slot = slots[i];
+    }
     if (found.neighbors.size() < params.k) return true;
     if (gathering.found().size() >= query.depth) return false;
     params.k *= 4;
@@ -118,27 +125,30 @@ bool add_nearest(VectorEngine& engine, const CandidateQuery& query, const SlotFi
 
 /// True: there are no further ones.
 bool add_matching(VectorEngine& engine, const std::string& store, const CandidateQuery& query,
-                  const SlotFilter& filter, CandidateResult& result, Gathering& gathering) {
-  KeywordSearch found;
+                  const Restriction& restriction, CandidateResult& result, Gathering& gathering) {
+  std::function<bool(std::int64_t)> filter;
+  if (!restriction.is_none()) filter = [&](std::int64_t slot) { return restriction.passes(slot); };
   std::size_t limit = passages_for(query.depth);
-  std::size_t records = 0;
   for (;;) {
-    records = 0;
-    read_at_once(engine, [&](Sidecar& sidecar) {
+    KeywordSearch found;
+    engine.read_at_once([&](Sidecar& sidecar) {
       found = sidecar.search_keywords(store, query.words, limit, filter);
-      for (const KeywordMatch& match : found.matches) {
-        const auto info = sidecar.find_slot(match.slot);
-        if (!info) continue;
-        Candidate& candidate = gathering.of(*info);
-        if (candidate.keyword_rank == 0) {
-          candidate.keyword = match.score;
-          candidate.keyword_rank = ++records;
-          // The passage that says the words is the one to show, unless the vector's stands higher.
-          if (candidate.vector_rank == 0 || candidate.keyword_rank < candidate.vector_rank)
-            candidate.slot = match.slot;
-        }
-      }
     });
+    std::vector<std::int64_t> slots;
+    for (const KeywordMatch& match : found.matches) slots.push_back(match.slot);
+    const auto directory = engine.directory_of(slots);
+    std::size_t records = 0;
+    for (const KeywordMatch& match : found.matches) {
+      const auto record = directory->record_of(match.slot);
+      if (!record) continue;  // written after the question began
+      Candidate& candidate = gathering.of(*directory, *record, match.slot);
+      if (candidate.keyword_rank != 0) continue;
+      candidate.keyword = match.score;
+      candidate.keyword_rank = ++records;
+      // The passage that says the words is the one to show, unless the vector's stands higher.
+      if (candidate.vector_rank == 0 || candidate.keyword_rank < candidate.vector_rank)
+        candidate.slot = match.slot;
+    }
     result.greatest_keyword = found.greatest;
     const bool all = found.matches.size() < limit;
     if (all || records >= query.depth) return all;
@@ -148,20 +158,25 @@ bool add_matching(VectorEngine& engine, const std::string& store, const Candidat
 }
 
 /// The cosine of what only words found: that of the best passage of each.
-void compare_the_others(VectorEngine& engine, const std::string& store,
-                        std::span<const float> vector, std::vector<Candidate>& candidates) {
+void compare_the_others(VectorEngine& engine, std::span<const float> vector,
+                        std::vector<Candidate>& candidates) {
+  std::vector<std::int64_t> shown;
+  for (const Candidate& candidate : candidates) {
+    if (!candidate.similarity) shown.push_back(candidate.slot);
+  }
+  if (shown.empty()) return;
+  const auto directory = engine.directory_of(shown);
   std::vector<std::int64_t> slots;
   std::vector<std::size_t> owners;
-  read_at_once(engine, [&](Sidecar& sidecar) {
-    for (std::size_t i = 0; i < candidates.size(); ++i) {
-      if (candidates[i].similarity) continue;
-      const SourceKey key{store, candidates[i].key.table, candidates[i].key.json};
-      for (const std::int64_t slot : sidecar.slots_of(key)) {
-        slots.push_back(slot);
-        owners.push_back(i);
-      }
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].similarity) continue;
+    const auto record = directory->record_of(candidates[i].slot);
+    if (!record) continue;
+    for (const std::int64_t slot : directory->slots_of(*record)) {
+      slots.push_back(slot);
+      owners.push_back(i);
     }
-  });
+  }
   const auto similarities = engine.similarities(vector, slots);
   for (std::size_t i = 0; i < slots.size(); ++i) {
     std::optional<float>& best = candidates[owners[i]].similarity;
@@ -190,32 +205,34 @@ CandidateResult EmbeddableDBMixin::find_candidates(const CandidateQuery& query) 
   CandidateResult result;
   const EngineView view = vectors.view();
   result.records = view.records;
-  vectors.read([&](Sidecar& sidecar) { result.has_keywords = sidecar.keywords_complete(store); });
+  result.has_keywords = view.has_keywords;
   result.path = "none";
   if (!query.vector.empty()) result.incomplete_reason = mismatch_of(*this, view);
   const bool by_vector = !query.vector.empty() && result.incomplete_reason.empty();
-  const SlotFilter filter = slot_filter(vectors, store, query);
+  const Restriction restriction = restriction_of(vectors, store, query);
   Gathering gathering;
   bool all_near = true;
   if (by_vector) {
-    all_near = add_nearest(vectors, query, filter, result, gathering);
+    all_near = add_nearest(vectors, query, restriction, result, gathering);
     std::size_t rank = 0;
     for (Candidate& candidate : gathering.found()) candidate.vector_rank = ++rank;
   }
   bool all_matching = true;
   if (!query.words.empty())
-    all_matching = add_matching(vectors, store, query, filter, result, gathering);
+    all_matching = add_matching(vectors, store, query, restriction, result, gathering);
   result.candidates = gathering.take();
   // Every record that matches a word is also somewhere among the neighbors.
   result.exhausted = by_vector ? all_near : all_matching;
   if (by_vector) {
-    compare_the_others(vectors, store, query.vector, result.candidates);
-    result.background = background_similarity(vectors, store, query.vector);
+    compare_the_others(vectors, query.vector, result.candidates);
+    if (view.background && view.snapshot)
+      result.background = view.background->similarity(*view.snapshot, query.vector);
   }
+  if (query.exact.empty()) return result;
   std::vector<std::int64_t> exact;
   vectors.read([&](Sidecar& sidecar) { exact = sidecar.slots_of_records_with(query.exact); });
   for (Candidate& candidate : result.candidates)
-    candidate.exact = std::binary_search(exact.begin(), exact.end(), candidate.slot);
+    candidate.exact = std::ranges::binary_search(exact, candidate.slot);
   return result;
 }
 
@@ -244,10 +261,18 @@ std::vector<ReadCandidate> EmbeddableDBMixin::read_candidates(std::span<const Ca
                                                               std::size_t k) const {
   std::vector<ReadCandidate> read;
   RecordCursor rows = iter_records();
+  std::vector<std::optional<SlotInfo>> infos;  // of the candidates that were looked at
   for (std::size_t i = 0; i < candidates.size() && read.size() < k; ++i) {
     const Candidate& candidate = candidates[i];
-    std::optional<SlotInfo> info;
-    engine().read([&](Sidecar& sidecar) { info = sidecar.find_slot(candidate.slot); });
+    if (i == infos.size()) {  // of as many as are missing at once
+      engine().read_at_once([&](Sidecar& sidecar) {
+        const std::size_t end = std::min(candidates.size(), i + k - read.size());
+        while (infos.size() < end)
+          infos.push_back(sidecar.find_slot(candidates[infos.size()].slot));
+      });
+      infos.resize(std::max(infos.size(), i + 1));  // no sidecar: nothing is known
+    }
+    const std::optional<SlotInfo>& info = infos[i];
     auto row = rows.find(candidate.key);
     if (!row || !info) continue;  // gone: the next one takes its place
     const Content content = content_of(*this, row->record);
@@ -258,7 +283,7 @@ std::vector<ReadCandidate> EmbeddableDBMixin::read_candidates(std::span<const Ca
     hit.stale = content.hash != info->record_text_hash;
     hit.passage_text = passage_text_of(*this, row->record, content, *info, hit.stale);
     hit.record = std::move(row->record);
-    read.push_back({i, std::move(hit)});
+    read.push_back({i, std::move(hit), info->kind, info->last_updated});
   }
   return read;
 }

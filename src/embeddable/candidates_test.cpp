@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "nearlite/store/sidecar.h"
 #include "note_db.h"
 
@@ -46,6 +49,71 @@ TEST_F(Candidates, ComeByVectorAndByWordsWithTheFiguresOfBoth) {
   EXPECT_GT(both.candidates[0].keyword, 0);
   EXPECT_LT(both.candidates[0].keyword, both.greatest_keyword);
   EXPECT_THAT(keys(db.find_candidates({.words = "\"disk\""})), ElementsAre("3", "1"));
+}
+
+TEST_F(Candidates, AreAsManyAsWereAskedForAtEverySelectivityOfAFilter) {
+  constexpr std::int64_t kRows = 300;
+  std::vector<std::string> bodies;
+  for (std::int64_t i = 0; i < kRows; ++i) bodies.push_back("disk number " + std::to_string(i));
+  NoteDB& db = filled(bodies);
+  const auto vector = db.encode_text("disk");
+  for (const std::int64_t every : {1, 2, 7, 50, 299, 1000}) {
+    const auto passes = [&](const RecordKey& key) {
+      return std::get<std::int64_t>(key.values()[0]) % every == 0;
+    };
+    const auto passing = static_cast<std::size_t>(kRows / every);
+    for (const bool by_words : {false, true}) {
+      for (const bool by_vector : {false, true}) {
+        if (!by_words && !by_vector) continue;
+        CandidateQuery query{.depth = 10, .filter = passes};
+        if (by_words) query.words = "\"disk\"";
+        if (by_vector) query.vector = vector;
+        const CandidateResult found = db.find_candidates(query);
+        EXPECT_GE(found.candidates.size(), std::min<std::size_t>(10, passing)) << every;
+        if (passing < 10) EXPECT_EQ(found.candidates.size(), passing) << every;
+        for (const Candidate& candidate : found.candidates) EXPECT_TRUE(passes(candidate.key));
+        EXPECT_EQ(db.read_candidates(found.candidates, 10).size(),
+                  std::min<std::size_t>(10, passing));
+      }
+    }
+  }
+}
+
+TEST_F(Candidates, OfSomeKindsOrAgesOnly) {
+  NoteDB& db = filled({"disk full", "lamp", "disk"});
+  const auto vector = db.encode_text("disk");
+  const auto count = [&](const CandidateQuery& query) {
+    return db.find_candidates(query).candidates.size();
+  };
+  EXPECT_EQ(count({.vector = vector, .kinds = {"other", "note"}}), 3U);
+  EXPECT_EQ(count({.vector = vector, .words = "\"disk\"", .kinds = {"other"}}), 0U);
+  EXPECT_EQ(count({.vector = vector, .since = 1}), 3U);
+  EXPECT_EQ(count({.vector = vector, .since = std::int64_t{1} << 40}), 0U);
+  EXPECT_EQ(count({.words = "\"disk\"", .kinds = {"note"}, .since = 1}), 2U);
+}
+
+TEST_F(Candidates, ManyAskAtOnceWhileOthersAreWritten) {
+  NoteDB& db = filled({"disk full", "lamp", "disk"});
+  const auto vector = db.encode_text("disk");
+  std::atomic<int> wrong = 0;
+  {
+    std::vector<std::jthread> callers;
+    for (int i = 0; i < 6; ++i) {
+      callers.emplace_back([&] {
+        for (int round = 0; round < 40; ++round) {
+          const auto found = db.find_candidates({.vector = vector, .words = "\"disk\""});
+          const bool is_whole =
+              found.candidates.size() >= 3 && found.candidates[0].key == RecordKey(3);
+          if (!is_whole) ++wrong;
+        }
+      });
+    }
+    for (std::int64_t id = 100; id < 140; ++id) {
+      db.add_embedding(id, Record({{"body", std::string("lamp and table")}}), "note");
+      if (id % 2 == 0) db.remove_embedding(id);
+    }
+  }
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST_F(Candidates, ThatOnlyWordsFoundAreComparedAllTheSame) {

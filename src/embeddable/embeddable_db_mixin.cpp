@@ -109,8 +109,7 @@ std::vector<float> EmbeddableDBMixin::encode_text(std::string_view text) const {
 }
 
 const TextEncoder& EmbeddableDBMixin::question_encoder() const {
-  std::optional<ModelGeneration> model;
-  engine().read([&](Sidecar& sidecar) { model = active_model(sidecar, options_.store_name); });
+  const std::optional<ModelGeneration> model = engine().view().model;
   if (!model || is_own_identity(model->identity)) return encoder();
   try {
     if (encoder().info().identity == model->identity) return encoder();

@@ -36,7 +36,6 @@ class QuerySource : public RecordCursor::Source {
   QuerySource(sqlite3* db, std::string select, QueryOptions options)
       : db_(db), select_(std::move(select)), options_(std::move(options)) {
     read_columns();
-    paged_ = gives_key_order(page_sql(true));
   }
 
   bool next(SourceRecord& record) override {
@@ -137,7 +136,8 @@ class QuerySource : public RecordCursor::Source {
   }
 
   void read_slice() {
-    if (paged_) {
+    if (!paged_) paged_ = gives_key_order(page_sql(true));
+    if (*paged_) {
       read_page();
     } else {
       if (!spool_) {
@@ -261,7 +261,7 @@ class QuerySource : public RecordCursor::Source {
   std::string select_;
   QueryOptions options_;
   std::vector<std::string> names_;
-  bool paged_ = false;
+  std::optional<bool> paged_;  // nothing: not needed yet
   bool at_end_ = false;
   std::vector<SourceRecord> slice_;
   std::size_t position_ = 0;

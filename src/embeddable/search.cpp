@@ -24,22 +24,24 @@ bool is_better(const SomeHit& a, const SomeHit& b) {
 struct BestPassage {
   RecordKey key;
   float similarity = 0;
-  SlotInfo info;
+  std::int64_t slot = 0;
 };
 
 /// The records behind the neighbors, each with its best passage, in the order found.
 std::vector<BestPassage> records_of(VectorEngine& engine, const std::vector<Neighbor>& neighbors) {
+  std::vector<std::int64_t> slots;
+  for (const Neighbor& neighbor : neighbors)
+    slots.push_back(static_cast<std::int64_t>(neighbor.id));
+  const auto directory = engine.directory_of(slots);
   std::vector<BestPassage> records;
   std::set<RecordKey> known;
-  engine.read([&](Sidecar& sidecar) {
-    for (const Neighbor& neighbor : neighbors) {
-      auto info = sidecar.find_slot(static_cast<std::int64_t>(neighbor.id));
-      if (!info) continue;  // removed since the snapshot was taken
-      RecordKey key = key_of(*info);
-      if (known.insert(key).second)
-        records.push_back({std::move(key), neighbor.similarity, std::move(*info)});
-    }
-  });
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const auto record = directory->record_of(slots[i]);
+    if (!record) continue;  // removed since the snapshot was taken
+    RecordKey key = directory->key_of(*record);
+    if (known.insert(key).second)
+      records.push_back({std::move(key), neighbors[i].similarity, slots[i]});
+  }
   std::stable_sort(records.begin(), records.end(), is_better<BestPassage>);
   return records;
 }
@@ -107,8 +109,7 @@ RecordSearchResult EmbeddableDBMixin::search_records(std::span<const float> quer
   params.recall = options.recall;
   params.index_only = options.index_only;
   if (options.filter) {
-    params.among =
-        std::make_shared<const IdSet>(allowed_slots(engine(), options_.store_name, options.filter));
+    params.among = std::make_shared<const IdSet>(allowed_slots(engine(), options.filter));
   }
   Widening widening(engine(), query, std::move(params), options.k);
   RecordCursor rows = iter_records();
@@ -121,14 +122,16 @@ RecordSearchResult EmbeddableDBMixin::search_records(std::span<const float> quer
       if (result.hits.size() == options.k) break;
       if (!looked_at.insert(best.key).second) continue;
       auto row = rows.find(best.key);
-      if (!row) continue;  // gone: the next one takes its place
+      std::optional<SlotInfo> info;
+      engine().read([&](Sidecar& sidecar) { info = sidecar.find_slot(best.slot); });
+      if (!row || !info) continue;  // gone: the next one takes its place
       const Content content = content_of(*this, row->record);
       RecordHit hit;
       hit.key = std::move(best.key);
       hit.similarity = best.similarity;
       hit.distance = distance_of(options_.backend, best.similarity);
-      hit.stale = content.hash != best.info.record_text_hash;
-      hit.passage_text = passage_text_of(*this, row->record, content, best.info, hit.stale);
+      hit.stale = content.hash != info->record_text_hash;
+      hit.passage_text = passage_text_of(*this, row->record, content, *info, hit.stale);
       hit.record = std::move(row->record);
       result.hits.push_back(std::move(hit));
     }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <map>
 
 #include "embedder.h"
 #include "nearlite/base/error.h"
@@ -39,27 +38,13 @@ bool is_before(const RecordKey& a, const RecordKey& b) {
   return a.json < b.json;
 }
 
-RecordKey key_of(const SlotInfo& info) {
-  RecordKey key;
-  key.json = info.key;
-  key.table = info.table;
-  return key;
-}
-
-std::vector<VectorId> allowed_slots(VectorEngine& engine, const std::string& store,
+std::vector<VectorId> allowed_slots(VectorEngine& engine,
                                     const std::function<bool(const RecordKey&)>& filter) {
-  std::vector<SlotInfo> infos;
-  engine.read([&](Sidecar& sidecar) {
-    sidecar.for_each_slot(store, "", [&](const SlotInfo& info) { infos.push_back(info); });
-  });
-  std::vector<VectorId>
-      slots;  // the filter runs outside of the lock: it may be slow, or search itself
-  std::map<RecordKey, bool> known;
-  for (const SlotInfo& info : infos) {
-    const RecordKey key = key_of(info);
-    auto found = known.find(key);
-    if (found == known.end()) found = known.emplace(key, filter(key)).first;
-    if (found->second) slots.push_back(VectorId{info.slot});
+  const auto directory = engine.directory();
+  std::vector<VectorId> slots;
+  for (std::size_t record = 0; record < directory->num_records(); ++record) {
+    if (!filter(directory->key_of(record))) continue;
+    for (const std::int64_t slot : directory->slots_of(record)) slots.push_back(VectorId{slot});
   }
   return slots;
 }

@@ -14,10 +14,8 @@ namespace nearlite {
 /// annoy: sqrt(2 - 2 cosine); faiss, flat, auto: the inner product of unit vectors.
 float distance_of(Backend backend, float similarity);
 
-RecordKey key_of(const SlotInfo& info);
-
-/// The slots whose record passes, ascending.
-std::vector<VectorId> allowed_slots(VectorEngine& engine, const std::string& store,
+/// The slots whose record passes.
+std::vector<VectorId> allowed_slots(VectorEngine& engine,
                                     const std::function<bool(const RecordKey&)>& filter);
 
 /// The passage of a hit as it is now; the beginning of the text if it changed since.

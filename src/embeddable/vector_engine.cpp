@@ -1,17 +1,18 @@
 #include "vector_engine.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
 
+#include "background.h"
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
 #include "nearlite/index/backend_file.h"
 #include "nearlite/index/subset_index.h"
 #include "publication.h"
+#include "stored_vectors.h"
 
 namespace nearlite {
 namespace {
@@ -31,18 +32,6 @@ IndexPays when_index_pays(Backend backend) {
 
 VectorId id_of(std::int64_t slot) { return VectorId{slot}; }
 
-/// Eight sums in a fixed order: a single one would wait for each addition before the next.
-double dot(std::span<const float> a, std::span<const float> b) {
-  std::array<double, 8> sums{};
-  const std::size_t whole = a.size() - a.size() % sums.size();
-  for (std::size_t i = 0; i < whole; i += sums.size()) {
-    for (std::size_t lane = 0; lane < sums.size(); ++lane)
-      sums[lane] += double{a[i + lane]} * double{b[i + lane]};
-  }
-  for (std::size_t i = whole; i < a.size(); ++i) sums[i - whole] += double{a[i]} * double{b[i]};
-  return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
-}
-
 }  // namespace
 
 /// The searchable state in memory.
@@ -58,42 +47,22 @@ struct VectorEngine::Loaded {
   std::shared_ptr<const VectorIndex> index;
   std::shared_ptr<DeltaIndex> delta;
   Tombstones dead;
-  std::vector<std::int64_t> damaged;  // found while loading
+  std::vector<std::int64_t> damaged;               // found while loading
+  std::shared_ptr<const SlotDirectory> directory;  // null: not wanted yet
+  std::size_t background_removals = 0;             // of `dead`, when it was loaded
   EngineView view;
 
   bool holds(std::int64_t slot) const {
     for (const auto& segment : segments) {
       if (segment->position_of(id_of(slot))) return true;
     }
-    return position_in_delta(slot).has_value();
-  }
-  /// The vector of a slot; empty if it is not here. Valid as long as segments and delta.
-  std::span<const float> find(std::int64_t slot) const {
-    for (const auto& segment : segments) {
-      if (const auto position = segment->position_of(id_of(slot)))
-        return segment->vector_at(*position);
-    }
-    if (const auto position = position_in_delta(slot)) return delta->vector_at(*position);
-    return {};
-  }
-
- private:
-  std::optional<std::size_t> position_in_delta(std::int64_t slot) const {
-    std::size_t low = 0;
-    std::size_t high = delta ? delta->size() : 0;  // slots arrive in ascending order
-    while (low < high) {
-      const std::size_t middle = (low + high) / 2;
-      if (delta->id_at(middle) < id_of(slot))
-        low = middle + 1;
-      else
-        high = middle;
-    }
-    if (!delta || low == delta->size() || delta->id_at(low) != id_of(slot)) return std::nullopt;
-    return low;
+    return position_in(DeltaView(delta), slot).has_value();
   }
 };
 
-VectorEngine::VectorEngine(EngineSettings settings) : settings_(std::move(settings)) {}
+VectorEngine::VectorEngine(EngineSettings settings)
+    : settings_(std::move(settings)),
+      readers_(std::make_shared<SidecarReaders>(settings_.sidecar, settings_.clock)) {}
 VectorEngine::~VectorEngine() = default;
 
 std::filesystem::path VectorEngine::folder_of_sidecar() const {
@@ -111,19 +80,24 @@ Sidecar* VectorEngine::reader_locked() {
     if (!stamp || stamp->size_bytes == 0) return nullptr;
     reader_ =
         std::make_unique<Sidecar>(settings_.sidecar, SidecarOptions{.clock = settings_.clock});
-    // The pages that every search looks at stay in memory: 32 MiB at most, 2 by SQLite's own
-    // choice.
-    reader_->connection().execute("PRAGMA cache_size = -32768");
   }
   return reader_.get();
 }
 
-bool VectorEngine::read(const std::function<void(Sidecar&)>& body) {
-  const std::lock_guard lock(reading_);
-  Sidecar* sidecar = reader_locked();
-  if (sidecar == nullptr) return false;
-  body(*sidecar);
-  return true;
+bool VectorEngine::read(const std::function<void(Sidecar&)>& body) { return readers_->read(body); }
+
+bool VectorEngine::read_at_once(const std::function<void(Sidecar&)>& body) {
+  return read([&](Sidecar& sidecar) {
+    Connection& connection = sidecar.connection();
+    connection.execute("BEGIN");
+    try {
+      body(sidecar);
+      connection.execute("COMMIT");
+    } catch (...) {
+      connection.rollback_quietly();
+      throw;
+    }
+  });
 }
 
 Sidecar& VectorEngine::writer_locked() {
@@ -259,13 +233,12 @@ bool VectorEngine::index_pays_now(std::size_t rows) {
 std::vector<std::optional<float>> VectorEngine::similarities(std::span<const float> query,
                                                              std::span<const std::int64_t> slots) {
   std::vector<std::optional<float>> similarities(slots.size());
-  const std::lock_guard lock(reading_);
-  if (!loaded_) return similarities;
+  const std::shared_ptr<const IndexSnapshot> snapshot = last_snapshot();
+  if (!snapshot || snapshot->dim() != query.size()) return similarities;
   const double query_length = std::sqrt(dot(query, query));
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    if (loaded_->dead.contains(id_of(slots[i]))) continue;
-    const std::span<const float> vector = loaded_->find(slots[i]);
-    if (vector.size() != query.size()) continue;
+    const std::span<const float> vector = vector_in(*snapshot, slots[i]);
+    if (vector.empty()) continue;
     const double lengths = query_length * std::sqrt(dot(vector, vector));
     if (lengths > 0) similarities[i] = static_cast<float>(dot(query, vector) / lengths);
   }
@@ -274,14 +247,63 @@ std::vector<std::optional<float>> VectorEngine::similarities(std::span<const flo
 
 std::vector<std::vector<float>> VectorEngine::vectors(std::span<const std::int64_t> slots) {
   std::vector<std::vector<float>> vectors(slots.size());
-  const std::lock_guard lock(reading_);
-  if (!loaded_) return vectors;
+  const std::shared_ptr<const IndexSnapshot> snapshot = last_snapshot();
+  if (!snapshot) return vectors;
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    if (loaded_->dead.contains(id_of(slots[i]))) continue;
-    const std::span<const float> vector = loaded_->find(slots[i]);
+    const std::span<const float> vector = vector_in(*snapshot, slots[i]);
     vectors[i].assign(vector.begin(), vector.end());
   }
   return vectors;
+}
+
+std::shared_ptr<const IndexSnapshot> VectorEngine::last_snapshot() {
+  const std::lock_guard lock(reading_);
+  return loaded_ ? loaded_->view.snapshot : nullptr;
+}
+
+std::shared_ptr<const SlotDirectory> VectorEngine::directory_of(
+    std::span<const std::int64_t> slots) {
+  // Reading all costs as much as reading those of some questions.
+  constexpr std::size_t kFewQuestions = 8;
+  if (++num_directory_asks_ > kFewQuestions) return directory();
+  {
+    const std::lock_guard lock(reading_);
+    if (loaded_ && loaded_->directory) return loaded_->directory;
+  }
+  std::shared_ptr<const SlotDirectory> directory;
+  read_at_once([&](Sidecar& sidecar) { directory = SlotDirectory::of_slots(sidecar, slots); });
+  return directory ? directory : std::make_shared<const SlotDirectory>();
+}
+
+std::shared_ptr<const SlotDirectory> VectorEngine::directory() {
+  const std::lock_guard lock(reading_);
+  Sidecar* sidecar = reader_locked();
+  if (sidecar == nullptr) return std::make_shared<const SlotDirectory>();
+  if (!loaded_) loaded_ = std::make_unique<Loaded>();
+  if (!loaded_->directory) loaded_->directory = SlotDirectory::of_store(*sidecar, settings_.store);
+  return loaded_->directory;
+}
+
+/// The sample stays what it is until another one was taken, or vectors came into other files or
+/// were removed.
+void VectorEngine::load_background_locked(Sidecar& sidecar) {
+  std::string fact = Background::fact(sidecar, settings_.store);
+  const std::shared_ptr<const Background>& known = loaded_->view.background;
+  if (known && known->fact() == fact && loaded_->background_removals == loaded_->dead.size())
+    return;
+  loaded_->background_removals = loaded_->dead.size();
+  loaded_->view.background =
+      fact.empty() ? nullptr : std::make_shared<const Background>(std::move(fact));
+}
+
+/// After new rows were read: what is in memory of slots follows.
+void VectorEngine::load_directory_locked(Sidecar& sidecar) {
+  // Removed slots stay in it until they are more than the live ones.
+  constexpr std::size_t kMostRemoved = 8192;
+  if (!loaded_->directory || !loaded_->view.snapshot) return;
+  loaded_->directory = loaded_->directory->with_newer(sidecar, settings_.store);
+  if (loaded_->directory->num_slots() > 2 * loaded_->view.snapshot->size() + kMostRemoved)
+    loaded_->directory = SlotDirectory::of_store(sidecar, settings_.store);
 }
 
 /// Compares what is loaded with the sidecar and loads what is new. Everything is read in one read
@@ -298,7 +320,10 @@ void VectorEngine::refresh_locked(Sidecar& sidecar) {
       reload_locked(sidecar, generation, model);
     }
     add_new_rows_locked(sidecar);
+    load_directory_locked(sidecar);
     loaded_->view.records = sidecar.num_embedded(settings_.store);
+    loaded_->view.has_keywords = sidecar.keywords_complete(settings_.store);
+    load_background_locked(sidecar);
     sidecar.connection().execute("COMMIT");
   } catch (...) {
     sidecar.connection().rollback_quietly();
@@ -328,6 +353,7 @@ void VectorEngine::reload_locked(Sidecar& sidecar, std::int64_t generation, std:
   loaded_->generation = generation;
   loaded_->model_id = model;
   loaded_->view.model = loaded_->model;
+  loaded_->directory = before->directory;
   if (!loaded_->model) return;
   loaded_->delta = std::make_shared<DeltaIndex>(loaded_->model->dim);
   if (segment_distrusted_) return;

@@ -15,8 +15,12 @@
 #include "nearlite/index/snapshot.h"
 #include "nearlite/index/vector_index.h"
 #include "nearlite/store/sidecar.h"
+#include "sidecar_readers.h"
+#include "slot_directory.h"
 
 namespace nearlite {
+
+class Background;
 
 /// When derived files are written anew. In vectors.
 struct PublishLimits {
@@ -52,6 +56,8 @@ struct EngineView {
   std::shared_ptr<const IndexSnapshot> snapshot;  // null: no vectors yet
   std::optional<ModelGeneration> model;           // of the store's vectors; nothing: no vectors yet
   std::size_t records = 0;                        // with vectors
+  bool has_keywords = false;                      // all texts of the store are searched by word
+  std::shared_ptr<const Background> background;   // null: the store is too small
 };
 
 enum class PublishRule {
@@ -61,8 +67,8 @@ enum class PublishRule {
 };
 
 /// Joins the sidecar (truth) and the index layer (search) for one store: the published segment, the
-/// rows that are newer in memory, and what was removed. Thread-safe: readers use a connection of
-/// their own and wait for no writer.
+/// rows that are newer in memory, and what was removed. Thread-safe: readers use connections of
+/// their own and wait for no writer, and for one another only where something new is loaded.
 class VectorEngine {
  public:
   explicit VectorEngine(EngineSettings settings);
@@ -92,8 +98,17 @@ class VectorEngine {
   /// Runs `body` in one write transaction, committed when it returns. Makes the sidecar if it is
   /// missing.
   void write(const std::function<void(Sidecar&)>& body);
-  /// Runs `body` on the reading connection; false if there is no sidecar.
+  /// Runs `body` on a reading connection that nobody else uses meanwhile; false if there is no
+  /// sidecar. `body` may not read() itself.
   bool read(const std::function<void(Sidecar&)>& body);
+  /// The same within one read transaction: everything is of one state, and no statement has to lock
+  /// the file for itself.
+  bool read_at_once(const std::function<void(Sidecar&)>& body);
+  /// The records of these slots, as the newest state has them: out of memory once the store was
+  /// asked a few times.
+  std::shared_ptr<const SlotDirectory> directory_of(std::span<const std::int64_t> slots);
+  /// The records of all slots.
+  std::shared_ptr<const SlotDirectory> directory();
   /// Makes the sidecar if it is missing.
   void create();
 
@@ -120,6 +135,9 @@ class VectorEngine {
   void check_dim(bool fits, std::size_t values, std::size_t dim) const;
   Sidecar& writer_locked();
   Sidecar* reader_locked();
+  void load_background_locked(Sidecar& sidecar);
+  void load_directory_locked(Sidecar& sidecar);
+  std::shared_ptr<const IndexSnapshot> last_snapshot();
   void refresh_locked(Sidecar& sidecar);
   void reload_locked(Sidecar& sidecar, std::int64_t generation, std::int64_t model);
   void add_new_rows_locked(Sidecar& sidecar);
@@ -136,13 +154,15 @@ class VectorEngine {
   std::filesystem::path folder_of_sidecar() const;
 
   EngineSettings settings_;
-  std::mutex reading_;  // guards reader_ and loaded_
-  std::unique_ptr<Sidecar> reader_;
+  std::shared_ptr<SidecarReaders> readers_;  // what read() gives out
+  std::mutex reading_;                       // guards reader_ and loaded_
+  std::unique_ptr<Sidecar> reader_;          // looks for what is new
   std::unique_ptr<Loaded> loaded_;
   bool segment_distrusted_ =
       false;  // a block of it was found damaged: the sidecar answers until the next publish
   std::atomic<std::size_t> num_large_searches_ = 0;
   std::atomic<std::size_t> num_index_answers_ = 0;
+  std::atomic<std::size_t> num_directory_asks_ = 0;
   std::atomic<double> missing_share_ = 1.0;  // of what a search may miss, how much the index may
   std::mutex auditing_;                      // guards observed_; nothing is locked inside it
   ObservedRecall observed_;

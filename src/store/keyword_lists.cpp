@@ -1,11 +1,10 @@
 #include "keyword_lists.h"
 
-#include <sqlite3.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "keyword_rank.h"
+#include "nearlite/base/checksum.h"
 
 namespace nearlite {
 namespace {
@@ -48,88 +47,98 @@ std::vector<KeywordMatch> added(const std::vector<KeywordMatch>& scores,
 
 }  // namespace
 
+std::shared_ptr<KeywordLists> make_keyword_lists() { return std::make_shared<KeywordLists>(); }
+
 std::optional<KeywordSearch> KeywordLists::matches(Connection& db, std::string_view expression) {
   const auto words = quoted_words(expression);
   if (!words) return std::nullopt;
-  forget_what_is_old(db);
   KeywordSearch found;
   const Totals all = totals(db);
   double greatest = 0;
   for (const std::string_view word : *words) {
-    const std::vector<Posting>& held = postings(db, word);
-    const double idf = bm25_idf(all.rows, static_cast<double>(held.size()));
+    const Postings held = postings(db, word, all.state);
+    const double idf = bm25_idf(all.rows, static_cast<double>(held->size()));
     greatest += bm25_greatest(idf);
-    found.matches = added(found.matches, held, idf, all.average_tokens);
+    found.matches = added(found.matches, *held, idf, all.average_tokens);
   }
   if (!found.matches.empty()) found.greatest = greatest;
   return found;
 }
 
-void KeywordLists::forget_what_is_old(Connection& db) {
-  Statement version = db.prepare("PRAGMA data_version");
-  version.step();
-  const std::int64_t changes = sqlite3_total_changes64(db.handle());
-  if (version.int64(0) == data_version_ && changes == own_changes_) return;
-  data_version_ = version.int64(0);
-  own_changes_ = changes;
-  totals_.reset();
-  words_.clear();
-  place_of_.clear();
-  num_postings_ = 0;
+std::size_t KeywordLists::num_postings() const {
+  const std::lock_guard lock(mutex_);
+  return num_postings_;
 }
 
+/// The two records of FTS5's own table that each of its writes changes: 1 holds the numbers that
+/// xRowCount and xColumnTotalSize know, two varints; 10 how the index is laid out, with a count of
+/// what was written to it.
 KeywordLists::Totals KeywordLists::totals(Connection& db) {
-  if (totals_) return *totals_;
-  // As xRowCount and xColumnTotalSize know them: the record 1 of FTS5's own table, two varints.
-  Statement row = db.prepare("SELECT block FROM keyword_data WHERE id = 1");
+  Statement row = db.prepare("SELECT block FROM keyword_data WHERE id IN (1, 10) ORDER BY id");
   std::uint64_t numbers[2] = {0, 0};
-  if (row.step()) {
-    std::size_t at = 0;
+  Totals made;
+  bool is_first = true;
+  while (row.step()) {
     const auto bytes = row.blob(0);
+    made.state = xxh3_64(bytes, made.state);
+    std::size_t at = 0;
     for (std::uint64_t& number : numbers) {
-      for (int i = 0; i < 9 && at < bytes.size(); ++i) {
+      for (int i = 0; is_first && i < 9 && at < bytes.size(); ++i) {
         const auto byte = std::to_integer<std::uint64_t>(bytes[at++]);
         number = i == 8 ? number << 8 | byte : number << 7 | (byte & 0x7F);
         if (i == 8 || (byte & 0x80) == 0) break;
       }
     }
+    is_first = false;
   }
-  Totals made;
   made.rows = static_cast<double>(std::max<std::uint64_t>(numbers[0], 1));
   made.average_tokens = std::max(static_cast<double>(numbers[1]) / made.rows, 1.0);
-  totals_ = made;
   return made;
 }
 
-const std::vector<KeywordLists::Posting>& KeywordLists::postings(Connection& db,
-                                                                 std::string_view word) {
-  if (const auto known = place_of_.find(word); known != place_of_.end()) {
-    words_.splice(words_.begin(), words_, known->second);
-    return known->second->postings;
-  }
-  std::vector<Posting> read;
+KeywordLists::Postings KeywordLists::postings(Connection& db, std::string_view word,
+                                              std::uint64_t state) {
+  if (Postings known = kept(word, state)) return known;
+  auto read = std::make_shared<std::vector<Posting>>();
   Statement rows = db.prepare(
       "SELECT rowid, nearlite_rank(keyword, 'times') FROM keyword WHERE keyword MATCH ?1 ORDER BY "
       "rowid");
   rows.bind(1, word);
   while (rows.step()) {
     const auto packed = static_cast<std::uint64_t>(rows.int64(1));
-    read.push_back({rows.int64(0), static_cast<std::uint32_t>(packed >> 32U),
-                    static_cast<std::uint32_t>(packed)});
+    read->push_back({rows.int64(0), static_cast<std::uint32_t>(packed >> 32U),
+                     static_cast<std::uint32_t>(packed)});
   }
-  if (read.size() > most_postings_ / 2) {
-    too_long_ = std::move(read);
-    return too_long_;
+  keep(word, state, read);
+  return read;
+}
+
+KeywordLists::Postings KeywordLists::kept(std::string_view word, std::uint64_t state) {
+  const std::lock_guard lock(mutex_);
+  if (state != state_) {  // another one also after going back: the last reader's counts
+    state_ = state;
+    words_.clear();
+    place_of_.clear();
+    num_postings_ = 0;
+    return nullptr;
   }
-  num_postings_ += read.size() + 1;
-  words_.push_front({std::string(word), std::move(read)});
+  const auto known = place_of_.find(word);
+  if (known == place_of_.end()) return nullptr;
+  words_.splice(words_.begin(), words_, known->second);
+  return known->second->postings;
+}
+
+void KeywordLists::keep(std::string_view word, std::uint64_t state, Postings postings) {
+  const std::lock_guard lock(mutex_);
+  if (state != state_ || postings->size() > most_postings_ / 2 || place_of_.contains(word)) return;
+  num_postings_ += postings->size() + 1;
+  words_.push_front({std::string(word), std::move(postings)});
   place_of_.emplace(words_.front().text, words_.begin());
   while (num_postings_ > most_postings_ && words_.size() > 1) {
-    num_postings_ -= words_.back().postings.size() + 1;
+    num_postings_ -= words_.back().postings->size() + 1;
     place_of_.erase(words_.back().text);
     words_.pop_back();
   }
-  return words_.front().postings;
 }
 
 }  // namespace nearlite

@@ -5,6 +5,8 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,7 +18,8 @@ namespace nearlite {
 
 /// Which passages hold a word, read from the FTS5 table `keyword` once and then kept, since a
 /// service is asked the same words again and again. The scores are those of nearlite_rank(), bit
-/// for bit. Forgotten when anybody writes to the sidecar. One thread at a time.
+/// for bit. Kept for one state of the table and forgotten when it has another. One object may serve
+/// many connections to the same file at once, each of them used by one thread.
 class KeywordLists {
  public:
   /// One passage that holds the word.
@@ -31,34 +34,35 @@ class KeywordLists {
 
   /// All passages that match `expression`, a list of quoted words joined by OR, with their scores,
   /// in the order of their slots; `greatest` as in KeywordSearch. Nothing if the expression is of
-  /// another kind. Throws StoreError.
+  /// another kind. Belongs into a read transaction, if others may write. Throws StoreError.
   std::optional<KeywordSearch> matches(Connection& db, std::string_view expression);
 
-  std::size_t num_postings() const noexcept { return num_postings_; }
+  std::size_t num_postings() const;
 
  private:
+  using Postings = std::shared_ptr<const std::vector<Posting>>;
   struct Word {
     std::string text;
-    std::vector<Posting> postings;
+    Postings postings;
   };
-  /// What holds for all passages.
+  /// What holds for all passages, and tells one state of the table from another.
   struct Totals {
     double rows = 1;
     double average_tokens = 1;
+    std::uint64_t state = 0;
   };
 
-  void forget_what_is_old(Connection& db);
-  Totals totals(Connection& db);
-  const std::vector<Posting>& postings(Connection& db, std::string_view word);
+  static Totals totals(Connection& db);
+  Postings postings(Connection& db, std::string_view word, std::uint64_t state);
+  Postings kept(std::string_view word, std::uint64_t state);
+  void keep(std::string_view word, std::uint64_t state, Postings postings);
 
-  std::size_t most_postings_;
+  const std::size_t most_postings_;
+  mutable std::mutex mutex_;  // guards all that follows; nothing is read inside it
+  std::uint64_t state_ = 0;   // of the table, that the words are of
   std::size_t num_postings_ = 0;
-  std::int64_t data_version_ = -1;
-  std::int64_t own_changes_ = -1;
-  std::optional<Totals> totals_;
   std::list<Word> words_;  // the last used first
   std::map<std::string, std::list<Word>::iterator, std::less<>> place_of_;
-  std::vector<Posting> too_long_;  // the word at hand, if it is too long to be kept
 };
 
 }  // namespace nearlite

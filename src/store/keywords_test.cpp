@@ -193,6 +193,31 @@ TEST_F(Keywords, KeptListsOfWordsAgreeWithTheRankOfSqliteBitForBit) {
   }
 }
 
+TEST_F(Keywords, KeptListsServeManyConnectionsEachWithItsOwnState) {
+  put("1", "disk full");
+  const auto lists = make_keyword_lists();
+  const SidecarOptions options{.keyword_lists = lists};
+  Sidecar early(folder_.path() / "notes.sqlite", options);
+  Sidecar late(folder_.path() / "notes.sqlite", options);
+  const auto matches = [](Sidecar& sidecar) {
+    return sidecar.search_keywords("notes", "\"disk\"", 10).matches;
+  };
+  early.connection().execute("BEGIN");
+  EXPECT_THAT(matches(early), SizeIs(1));
+  put("2", "disk empty");
+  EXPECT_THAT(matches(late), SizeIs(2));
+  EXPECT_THAT(matches(early), SizeIs(1));  // still reads the older state
+  EXPECT_THAT(matches(late), SizeIs(2));
+  early.connection().execute("COMMIT");
+  EXPECT_THAT(matches(early), SizeIs(2));
+  const std::size_t held = lists->num_postings();
+  Transaction transaction = sidecar_.begin();  // of something else
+  sidecar_.set_fact("notes", "note", "x");
+  transaction.commit();
+  EXPECT_THAT(matches(late), SizeIs(2));
+  EXPECT_EQ(lists->num_postings(), held);
+}
+
 TEST_F(Keywords, KeptListsStayWithinTheirBound) {
   for (int i = 0; i < 30; ++i) put(std::to_string(i), "disk soup word" + std::to_string(i));
   KeywordLists lists(40);

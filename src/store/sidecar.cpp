@@ -191,8 +191,9 @@ Opened open_connection(const std::filesystem::path& file, const SidecarOptions& 
 
 Sidecar::Sidecar(std::filesystem::path file, const SidecarOptions& options) {
   Opened opened = open_connection(file, options);
-  state_ = std::make_unique<State>(std::move(file), std::move(opened.db),
-                                   options.clock ? *options.clock : system_clock());
+  state_ = std::make_unique<State>(
+      std::move(file), std::move(opened.db), options.clock ? *options.clock : system_clock(),
+      options.keyword_lists ? options.keyword_lists : make_keyword_lists());
   state_->fts5 = opened.fts5;
 }
 

@@ -88,7 +88,7 @@ KeywordSearch Sidecar::search_keywords(std::string_view store, std::string_view 
   const auto passes = [&](std::int64_t slot) {
     return (alone || store_of_slot(slot) == store) && (!filter || filter(slot));
   };
-  if (auto known = state_->keyword_lists.matches(state_->db, expression)) {
+  if (auto known = state_->keyword_lists->matches(state_->db, expression)) {
     // Best first; of equals the older slot.
     const auto before = [](const KeywordMatch& a, const KeywordMatch& b) {
       return a.score != b.score ? a.score > b.score : a.slot < b.slot;

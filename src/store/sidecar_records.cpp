@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -408,6 +409,8 @@ SlotInfo slot_info_of(Prepared& row) {
   info.record_text_hash = static_cast<std::uint64_t>(row->int64(7));
   info.governed_text = row->text(8);
   info.record = row->int64(9);
+  info.kind = row->text(10);
+  info.last_updated = row->text(11);
   return info;
 }
 
@@ -416,8 +419,9 @@ SlotInfo slot_info_of(Prepared& row) {
 std::optional<SlotInfo> Sidecar::find_slot(std::int64_t slot) {
   Prepared row = state_->sql(
       "SELECT vector.slot, store, source_table, record_key, passage, text_begin, text_end, "
-      "record.text_hash, "
-      "governed_text, record.id FROM vector JOIN record ON record.id = vector.record WHERE "
+      "record.text_hash, governed_text, record.id, kind, "
+      "coalesce(NULLIF(last_updated, ''), written_at) FROM vector JOIN record ON record.id = "
+      "vector.record WHERE "
       "vector.slot = ?1");
   row->bind(1, slot);
   if (!row->step()) return std::nullopt;
@@ -428,8 +432,9 @@ void Sidecar::for_each_slot(std::string_view store, std::string_view model_ident
                             const std::function<void(const SlotInfo&)>& visit) {
   Prepared row = state_->sql(
       "SELECT vector.slot, record.store, source_table, record_key, passage, text_begin, text_end, "
-      "record.text_hash, "
-      "governed_text, record.id FROM vector CROSS JOIN record ON record.id = vector.record CROSS "
+      "record.text_hash, governed_text, record.id, kind, "
+      "coalesce(NULLIF(last_updated, ''), written_at) FROM vector CROSS JOIN record ON record.id = "
+      "vector.record CROSS "
       "JOIN model "
       "ON model.id = "
       "record.model WHERE (?1 = '' OR record.store = ?1) AND (?2 = '' OR model.identity = ?2) "
@@ -437,6 +442,60 @@ void Sidecar::for_each_slot(std::string_view store, std::string_view model_ident
       "vector.slot");
   row->bind(1, store).bind(2, model_identity);
   while (row->step()) visit(slot_info_of(row));
+}
+
+std::vector<std::int64_t> Sidecar::slots_of_records_like(std::string_view store,
+                                                         std::span<const std::string> kinds,
+                                                         std::optional<std::int64_t> since) {
+  // 'auto' reads a number as seconds since 1970 where it can be no Julian day.
+  Prepared row = state_->sql(
+      "SELECT vector.slot, record.kind FROM record CROSS JOIN vector ON vector.record = record.id "
+      "WHERE record.store = ?1 AND (?2 IS NULL OR coalesce(unixepoch(NULLIF(last_updated, ''), "
+      "'auto'), unixepoch(written_at)) >= ?2) ORDER BY vector.slot");
+  row->bind(1, store);
+  if (since) {
+    row->bind(2, *since);
+  } else {
+    row->bind(2, nullptr);
+  }
+  std::vector<std::int64_t> slots;
+  while (row->step()) {
+    if (kinds.empty() || std::ranges::find(kinds, row->text(1)) != kinds.end())
+      slots.push_back(row->int64(0));
+  }
+  return slots;
+}
+
+namespace {
+
+void visit_places(Prepared& row, const std::function<void(const SlotPlace&)>& visit) {
+  while (row->step()) visit({row->int64(0), row->int64(1), row->text(2), row->text(3)});
+}
+
+}  // namespace
+
+void Sidecar::scan_slots(std::string_view store, std::int64_t after,
+                         const std::function<void(const SlotPlace&)>& visit) {
+  // Of the whole store by two indexes that hold all that is wanted; of the newest by slot.
+  Prepared row = after <= 0 ? state_->sql(
+                                  "SELECT vector.slot, record.id, source_table, record_key FROM "
+                                  "record CROSS JOIN vector ON vector.record = record.id WHERE "
+                                  "record.store = ?1 AND vector.slot > ?2")
+                            : state_->sql(
+                                  "SELECT vector.slot, record.id, source_table, record_key FROM "
+                                  "vector CROSS JOIN record ON record.id = vector.record WHERE "
+                                  "record.store = ?1 AND vector.slot > ?2 ORDER BY vector.slot");
+  row->bind(1, store).bind(2, after);
+  visit_places(row, visit);
+}
+
+void Sidecar::scan_slots_beside(std::int64_t slot,
+                                const std::function<void(const SlotPlace&)>& visit) {
+  Prepared row = state_->sql(
+      "SELECT vector.slot, record.id, source_table, record_key FROM record CROSS JOIN vector ON "
+      "vector.record = record.id WHERE record.id = (SELECT record FROM vector WHERE slot = ?1)");
+  row->bind(1, slot);
+  visit_places(row, visit);
 }
 
 void Sidecar::for_each_entry(const std::function<void(const RecordEntry&)>& visit) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,8 +44,12 @@ std::uint64_t vector_checksum(const SourceKey& key, std::int64_t passage,
 void copy_vector(std::span<const std::byte> blob, std::vector<float>& values);
 
 struct Sidecar::State {
-  State(std::filesystem::path path, Connection opened, const Clock& time)
-      : file(std::move(path)), db(std::move(opened)), clock(time) {}
+  State(std::filesystem::path path, Connection opened, const Clock& time,
+        std::shared_ptr<KeywordLists> lists)
+      : file(std::move(path)),
+        db(std::move(opened)),
+        clock(time),
+        keyword_lists(std::move(lists)) {}
 
   /// The statement of this text, prepared once; `sql` is a literal.
   Prepared sql(std::string_view text) {
@@ -59,7 +64,7 @@ struct Sidecar::State {
   bool fts5 = false;  // this SQLite has FTS5, and our tokenizer is registered with it
   const Clock& clock;
   std::map<std::string_view, Statement> statements;  // destroyed before db
-  KeywordLists keyword_lists;
+  std::shared_ptr<KeywordLists> keyword_lists;
 };
 
 }  // namespace nearlite

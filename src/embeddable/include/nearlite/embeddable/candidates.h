@@ -23,6 +23,8 @@ struct CandidateQuery {
   std::size_t depth = 100;          // records taken from each of the two lists
   double recall = 0.99;
   std::function<bool(const RecordKey&)> filter{};  // empty: all records
+  std::vector<std::string> kinds{};                // of records; empty: all
+  std::optional<std::int64_t> since{};  // last updated then or later: seconds since 1970
   bool index_only = false;
 };
 
@@ -62,6 +64,8 @@ bool is_before(const RecordKey& a, const RecordKey& b);
 struct ReadCandidate {
   std::size_t index = 0;  // of the span given
   RecordHit hit{};
+  std::string kind{};          // as it was embedded
+  std::string last_updated{};  // the same; else when it was embedded
 };
 
 }  // namespace nearlite

@@ -18,6 +18,8 @@
 
 namespace nearlite {
 
+class KeywordLists;
+
 /// What makes vectors of one store comparable and current: a row of the table `model`.
 struct ModelGeneration {
   std::int64_t id = 0;
@@ -144,6 +146,16 @@ struct SlotInfo {
   std::uint64_t record_text_hash = 0;
   std::string governed_text{};
   std::int64_t record = 0;
+  std::string kind{};
+  std::string last_updated{};  // as the row says; "": when it was embedded
+};
+
+/// Which record a slot belongs to; valid during the callback.
+struct SlotPlace {
+  std::int64_t slot = 0;
+  std::int64_t record = 0;
+  std::string_view table{};
+  std::string_view key{};
 };
 
 /// A record as the companion JSON shows it.
@@ -200,7 +212,12 @@ struct SidecarOptions {
   // Owner, group and mode of a new file are taken from this one, if set.
   std::filesystem::path like{};
   const Clock* clock = nullptr;  // default: system_clock()
+  // Words that were read already, shared by the connections to one file; default: of its own.
+  std::shared_ptr<KeywordLists> keyword_lists{};
 };
+
+/// An empty one for SidecarOptions::keyword_lists.
+std::shared_ptr<KeywordLists> make_keyword_lists();
 
 /// The truth about vectors: a SQLite file beside the index (docs/formats/sidecar.md). A file that
 /// is not ours is never written to. Commits are durable (synchronous FULL). One thread at a time.
@@ -256,6 +273,18 @@ class Sidecar {
   std::optional<SlotInfo> find_slot(std::int64_t slot);
   void for_each_slot(std::string_view store, std::string_view model_identity,
                      const std::function<void(const SlotInfo&)>& visit);
+  /// The slots after `after` with their records, the slots of a record one after the other: a
+  /// million a second of a whole store, since no vector and no text is read for them.
+  void scan_slots(std::string_view store, std::int64_t after,
+                  const std::function<void(const SlotPlace&)>& visit);
+  /// All slots of the record of this slot.
+  void scan_slots_beside(std::int64_t slot, const std::function<void(const SlotPlace&)>& visit);
+  /// All slots of the embedded records of one of these kinds (none: of any) that were last updated
+  /// at `since` or later, in seconds since 1970, ascending; a record that does not say when it was
+  /// updated counts from when it was embedded.
+  std::vector<std::int64_t> slots_of_records_like(std::string_view store,
+                                                  std::span<const std::string> kinds,
+                                                  std::optional<std::int64_t> since);
   /// By record; the passages of each are in passage_hashes.
   void for_each_entry(const std::function<void(const RecordEntry&)>& visit);
   std::vector<std::int64_t> slots_of(const SourceKey& key);
