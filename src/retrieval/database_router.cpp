@@ -14,7 +14,9 @@ bool is_information(const std::string& origin) {
 
 DatabaseRouter::DatabaseRouter(std::shared_ptr<UniversalRetriever> retriever,
                                std::vector<std::shared_ptr<Store>> stores, RouterOptions options)
-    : retriever_(std::move(retriever)), stores_(std::move(stores)), options_(std::move(options)) {}
+    : retriever_(std::move(retriever)), stores_(std::move(stores)), options_(std::move(options)) {
+  if (options_.clock == nullptr) options_.clock = &system_clock();
+}
 
 std::vector<RouterHit> DatabaseRouter::semantic_search(std::string_view question,
                                                        std::size_t top_k) {
@@ -27,6 +29,11 @@ std::vector<RouterHit> DatabaseRouter::semantic_search(std::string_view question
 
 std::vector<RouterHit> DatabaseRouter::universal_search(std::string_view question,
                                                         std::size_t top_k) {
+  constexpr std::size_t kMostCached = 1000;
+  const auto now = options_.clock->now();
+  const std::pair<std::string, std::size_t> asked(question, top_k);
+  if (const auto known = cache_.find(asked); known != cache_.end() && now < known->second.until)
+    return known->second.hits;
   std::vector<RouterHit> hits;
   try {
     RetrieveOptions options;
@@ -38,9 +45,17 @@ std::vector<RouterHit> DatabaseRouter::universal_search(std::string_view questio
     };
     if (!result.fallback_sources.empty() && std::ranges::all_of(result.results, is_fallback))
       return hits;
+    const auto reliability = retriever_->reliability_metrics();
     for (const ResultBundle& bundle : result.results) {
+      const auto known = reliability.find(bundle.origin_db);
+      const double score = known == reliability.end() ? 0 : known->second.score();
+      if (options_.min_reliability > 0 && score < options_.min_reliability) continue;
       hits.push_back({bundle.origin_db, bundle.record_id, bundle.metadata, bundle.score,
                       bundle.reason, bundle.snippet});
+    }
+    if (options_.cache_seconds.count() > 0) {
+      if (cache_.size() >= kMostCached) cache_.clear();
+      cache_[asked] = {now + options_.cache_seconds, hits};
     }
   } catch (const std::exception& error) {
     if (options_.on_failure) options_.on_failure(error.what());

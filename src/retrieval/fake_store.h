@@ -102,6 +102,8 @@ class NoteStore : public Store {
   std::string class_name() const override { return name_ + "DB"; }
   std::vector<std::string> shown_fields() const override { return {"id", "body"}; }
   std::function<bool(const RecordKey&)> keys_matching(const std::string& where) const override {
+    if (where.find("source_menace_id") != std::string::npos)
+      throw NotFound("\"note\" has no column source_menace_id");
     if (where != "id > 1") throw InvalidArgument("no such condition: " + where);
     return [](const RecordKey& key) { return key != RecordKey(1); };
   }

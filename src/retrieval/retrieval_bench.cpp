@@ -5,11 +5,13 @@
 //
 // usage: nearlite_retrieval_bench MODEL PACKAGES.db WORK-FOLDER [INDEXED.db]
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <map>
 #include <random>
+#include <thread>
 
 #include "nearlite/base/clock.h"
 #include "nearlite/databases/registry.h"
@@ -106,6 +108,28 @@ void report(const char* task, const std::string& shape, const char* measure, dou
       task, shape.c_str(), measure, value);
 }
 
+/// Questions in a second, asked by so many threads at once.
+void measure_callers(std::span<Store* const> stores, const std::vector<std::string>& questions,
+                     std::size_t callers) {
+  std::atomic<std::size_t> next{0};
+  const std::size_t count = kRounds * questions.size();
+  const Stopwatch stopwatch;
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < callers; ++i) {
+      threads.emplace_back([&] {
+        for (std::size_t at = next++; at < count; at = next++)
+          search_stores(stores, questions[at % questions.size()], {});
+      });
+    }
+  }
+  std::printf(
+      "{\"task\": \"questions by many callers\", \"who\": \"nearlite\", \"shape\": \"%zu callers, "
+      "hybrid\", \"measure\": \"rate\", \"value\": %.0f, \"unit\": \"1/s\", \"better\": "
+      "\"more\"}\n",
+      callers, 1000 * static_cast<double>(count) / stopwatch.elapsed_ms());
+}
+
 void measure(const char* task, std::span<Store* const> stores,
              const std::vector<std::string>& questions, SearchMode mode) {
   RetrievalOptions options;
@@ -164,6 +188,7 @@ int run(int count, char** arguments) {
   Store* const one[] = {large.get()};
   for (const SearchMode mode : {SearchMode::kHybrid, SearchMode::kVector, SearchMode::kKeyword})
     measure("question over one store", one, questions, mode);
+  for (const std::size_t callers : {1U, 2U, 64U}) measure_callers(one, questions, callers);
   std::vector<std::unique_ptr<Store>> stores;
   std::vector<Store*> six;
   for (int i = 0; i < kSmallStores; ++i) {

@@ -40,9 +40,17 @@ constexpr std::size_t kPlaces = 10;
 /// Candidates that the others are compared with.
 constexpr std::size_t kBest = 3;
 
+/// Both have to hold; an empty function always does.
+std::function<bool(const RecordKey&)> both(std::function<bool(const RecordKey&)> a,
+                                           std::function<bool(const RecordKey&)> b) {
+  if (!a) return b;
+  if (!b) return a;
+  return [a = std::move(a), b = std::move(b)](const RecordKey& key) { return a(key) && b(key); };
+}
+
 CandidateQuery candidate_query(const Store& store, const Question& question,
                                std::span<const float> vector, const RetrievalOptions& options,
-                               const std::optional<RecordKey>& left_out) {
+                               const RowSelection& rows, const std::optional<RecordKey>& left_out) {
   CandidateQuery query;
   query.vector = vector;
   if (options.mode != SearchMode::kVector) {
@@ -55,7 +63,15 @@ CandidateQuery candidate_query(const Store& store, const Question& question,
   query.depth = options.k + options.k / 2;
   if (options.mode != SearchMode::kVector) query.depth = std::max(kDepth, query.depth);
   query.recall = options.recall;
-  query.filter = keys_passing(store, options.where, options.filters);
+  query.filter =
+      both(keys_passing(store, options.where, options.filters), keys_in_scope(store, rows));
+  query.kinds = rows.kinds;
+  if (rows.max_age) {
+    const Clock& clock = store.options().clock != nullptr ? *store.options().clock : system_clock();
+    query.since = std::chrono::duration_cast<std::chrono::seconds>(clock.now().time_since_epoch() -
+                                                                   *rows.max_age)
+                      .count();
+  }
   if (left_out) {
     query.filter = [passes = std::move(query.filter), left_out](const RecordKey& key) {
       return key != *left_out && (!passes || passes(key));
@@ -100,16 +116,35 @@ RetrievalHit hit_of(const Store& store, const Question& question, const ReadCand
   return hit;
 }
 
+/// Also redacts the hit, if governance is asked.
+HitDetail detail_of(const Store& store, const ReadCandidate& read, const RowSelection& rows,
+                    RetrievalHit& hit) {
+  HitDetail detail = {read.kind, read.last_updated, {}};
+  if (!rows.governed) return detail;
+  std::string text = store.text(read.hit.record);
+  if (text.empty()) text = read.hit.passage_text;
+  detail.governance = govern_retrieval(*store.options().gate, text, hit.fields, hit.reason,
+                                       rows.max_alert_severity);
+  return detail;
+}
+
+bool is_forbidden(const HitDetail& detail) { return detail.governance.dropped; }
+
 }  // namespace
 
 StoreReply ask_store(const Store& store, const Question& question, std::span<const float> vector,
-                     const RetrievalOptions& options, const std::optional<RecordKey>& left_out) {
+                     const RetrievalOptions& options, const std::optional<RecordKey>& left_out,
+                     const RowSelection& rows) {
   const Stopwatch stopwatch;
   StoreReply reply;
-  CandidateQuery query = candidate_query(store, question, vector, options, left_out);
+  CandidateQuery query = candidate_query(store, question, vector, options, rows, left_out);
   CandidateResult found;
   std::vector<ReadCandidate> read;
-  for (;; query.depth *= 4) {
+  std::vector<RetrievalHit> hits;  // of `read`, also what governance forbids
+  std::vector<HitDetail> details;  // of them
+  std::size_t wanted = options.k;  // to be read
+  std::size_t num_forbidden = 0;
+  for (;;) {
     found = store.find_candidates(query);
     order_candidates(found, options.mode);
     // Of a store of few rows the best are mostly strangers to the question.
@@ -117,10 +152,24 @@ StoreReply ask_store(const Store& store, const Question& question, std::span<con
       store.add_feedback(vector, kBest, found);
       order_candidates(found, options.mode);
     }
-    read = store.read_candidates(found.candidates, options.k);
-    if (read.size() == options.k || found.exhausted) break;
+    read = store.read_candidates(found.candidates, wanted);
+    hits.clear();
+    details.clear();
+    for (const ReadCandidate& one : read) {
+      hits.push_back(hit_of(store, question, one, found, options));
+      details.push_back(detail_of(store, one, rows, hits.back()));
+    }
+    num_forbidden = static_cast<std::size_t>(std::ranges::count_if(details, &is_forbidden));
+    if (read.size() == wanted) {
+      if (hits.size() - num_forbidden >= options.k) break;
+      wanted = options.k + num_forbidden;
+    } else {
+      if (found.exhausted) break;
+      query.depth *= 4;
+    }
   }
-  reply.exhausted = found.exhausted && read.size() < options.k;
+  reply.num_forbidden = num_forbidden;
+  reply.exhausted = found.exhausted && read.size() < wanted;
   reply.answer = {.store = store.name(),
                   .records = found.records,
                   .path = options.mode == SearchMode::kKeyword ? "keyword" : found.path,
@@ -138,11 +187,13 @@ StoreReply ask_store(const Store& store, const Question& question, std::span<con
     reply.places.push_back(
         {candidate.similarity ? std::optional<double>(*candidate.similarity) : std::nullopt});
   }
-  for (const ReadCandidate& one : read) {
-    reply.place_of_hit.push_back(one.index);
-    reply.hits.push_back(hit_of(store, question, one, found, options));
+  for (std::size_t i = 0; i < hits.size(); ++i) {
+    if (is_forbidden(details[i])) continue;
+    reply.place_of_hit.push_back(read[i].index);
     if (options.distinct)
-      reply.vectors.push_back(store.get_vector(one.hit.key).value_or(std::vector<float>{}));
+      reply.vectors.push_back(store.get_vector(hits[i].key).value_or(std::vector<float>{}));
+    reply.hits.push_back(std::move(hits[i]));
+    reply.details.push_back(std::move(details[i]));
   }
   reply.answer.took_ms = stopwatch.elapsed_ms();
   return reply;

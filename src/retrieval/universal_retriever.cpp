@@ -17,6 +17,7 @@
 #include "nearlite/base/clock.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
+#include "result_scoring.h"
 #include "scoring.h"
 #include "store_reply.h"
 
@@ -47,89 +48,20 @@ std::optional<std::int64_t> row_id(const RetrievalHit& hit) {
   return std::get<std::int64_t>(values[0]);
 }
 
-struct Phrase {
-  const char* signal;
-  const char* phrase;
-};
-constexpr std::array kPhrases = {Phrase{"similarity", "high vector similarity"},
-                                 Phrase{"feedback", "like the best of its store"},
-                                 Phrase{"keyword", "matching words"},
-                                 Phrase{"roi", "high ROI uplift"},
-                                 Phrase{"frequency", "frequent error recurrence"},
-                                 Phrase{"usage", "heavy usage"},
-                                 Phrase{"deploy", "widely deployed bot"}};
-
-/// The phrase of the part that contributes most, with the value that people know it by.
-std::string reason_of(const ResultBundle& result) {
-  const auto best = std::ranges::max_element(result.parts, {}, &SignalPart::contribution);
-  if (best == result.parts.end()) return "relevant match";
-  const auto phrase =
-      std::ranges::find_if(kPhrases, [&](const Phrase& one) { return best->signal == one.signal; });
-  double value = best->value;
-  if (const auto raw = result.signals.find(best->signal); raw != result.signals.end())
-    value = raw->second;
-  std::array<char, 96> text{};
-  std::snprintf(text.data(), text.size(), "%s (%s=%.2f)",
-                phrase == kPhrases.end() ? "relevant match" : phrase->phrase, best->signal.c_str(),
-                value);
-  return text.data();
-}
-
-/// The figure of a seed store that speaks for a row whatever the question is (reference: metric
-/// signals); nothing for information and other stores.
-std::optional<std::pair<std::string, double>> metric_of(const ResultBundle& result, std::int64_t id,
-                                                        LinkTables& links) {
-  const auto named = [](const char* name, std::optional<double> value) {
-    return value ? std::optional(std::pair<std::string, double>(name, *value)) : std::nullopt;
-  };
-  if (result.origin_db == "error")
-    return named("frequency", links.number("error", "errors", "frequency", id));
-  if (result.origin_db == "enhancement")
-    return named("roi", links.number("enhancement", "enhancements", "score", id));
-  if (result.origin_db == "bot")
-    return named("deploy", static_cast<double>(links.deployments_of(id)));
-  if (result.origin_db == "workflow")
-    return named("usage", static_cast<double>(links.bots_of("workflow", id).size()));
-  return std::nullopt;
-}
-
-/// The mean of the match and of each signal as a share of the largest of its name.
-void score_with_signals(std::vector<ResultBundle>& results) {
-  std::map<std::string, double> largest;
-  for (const ResultBundle& result : results) {
-    for (const auto& [name, value] : result.signals) {
-      if (name != "similarity" && name != "keyword") largest[name] = std::max(largest[name], value);
-    }
-  }
-  for (ResultBundle& result : results) {
-    std::vector<SignalPart> signals;
-    for (const auto& [name, value] : result.signals) {
-      const auto greatest = largest.find(name);
-      if (greatest == largest.end()) continue;
-      signals.push_back({name, greatest->second > 0 ? std::max(value, 0.0) / greatest->second : 0});
-    }
-    const double weight = 1 / static_cast<double>(signals.size() + 1);
-    double score = 0;
-    for (SignalPart& part : result.parts) {
-      part.weight *= weight;
-      part.contribution *= weight;
-      score += part.contribution;
-    }
-    for (SignalPart& part : signals) {
-      part.weight = weight;
-      part.contribution = weight * part.value;
-      score += part.contribution;
-      result.parts.push_back(part);
-    }
-    result.score = score;
-  }
-}
-
 StoreFailure too_slow(const Store& store, const std::string& what) {
   return {store.name(), "Unavailable", what, "ask again later", 4};
 }
 
-ResultBundle bundle_of(RetrievalHit hit, const std::string& origin) {
+std::optional<double> age_of(const std::string& last_updated, const Clock& clock) {
+  try {
+    return std::chrono::duration<double>(clock.now() - parse_rfc3339(last_updated)).count();
+  } catch (const InvalidArgument&) {
+    return std::nullopt;  // the row says it in its own way
+  }
+}
+
+ResultBundle bundle_of(RetrievalHit hit, HitDetail detail, const std::string& origin,
+                       const Clock& clock) {
   ResultBundle bundle;
   bundle.origin_db = origin;
   bundle.store = hit.store;
@@ -137,41 +69,46 @@ ResultBundle bundle_of(RetrievalHit hit, const std::string& origin) {
   bundle.metadata = std::move(hit.fields);
   bundle.confidence = hit.confidence;
   bundle.similarity = hit.similarity;
+  bundle.vector_distance = hit.distance;
   bundle.snippet = std::move(hit.snippet);
+  bundle.kind = std::move(detail.kind);
+  bundle.age = age_of(detail.last_updated, clock);
   bundle.signals = std::move(hit.signals);
   bundle.parts = std::move(hit.parts);
   bundle.score = hit.score;
+  bundle.governance = std::move(detail.governance);
   return bundle;
 }
 
-/// The score of the match alone, 0 to 1, with its parts.
-void score_match(RetrievalHit& hit, bool reference) {
-  const double match =
-      reference ? 1 / (1 + std::sqrt(std::max(0.0, 2 * (1 - hit.similarity)))) : hit.score;
-  const double bounded = std::clamp(match, 0.0, 1.0);
-  if (hit.score > 0) {
-    scale_score(hit, bounded / hit.score);
-  } else {
-    hit.parts = {{"similarity", bounded, 1, bounded}};
-  }
-  hit.score = bounded;
+/// Length as JSON / 4.
+std::size_t tokens_of(const std::vector<std::pair<std::string, Value>>& fields) {
+  std::size_t length = 2;
+  for (const auto& [name, value] : fields) length += name.size() + text_of(value).size() + 6;
+  return length / 4;
 }
 
-/// At most 1, also after links.
-void bound(ResultBundle& result) {
-  if (result.score <= 1) return;
-  for (SignalPart& part : result.parts) {
-    part.weight /= result.score;
-    part.contribution /= result.score;
-  }
-  result.score = 1;
+bool stands_before(const ResultBundle& a, const ResultBundle& b) {
+  return std::tuple(-a.score, std::string_view(a.store)) <
+         std::tuple(-b.score, std::string_view(b.store));
 }
 
-void sort_results(std::vector<ResultBundle>& results) {
-  std::ranges::stable_sort(results, [](const ResultBundle& a, const ResultBundle& b) {
-    return std::tuple(-a.score, std::string_view(a.store)) <
-           std::tuple(-b.score, std::string_view(b.store));
-  });
+ConfidentResult plain(RetrieverResult result) {
+  ConfidentResult confident;
+  for (ResultBundle& bundle : result.results) {
+    ConfidentHit& hit = confident.results.emplace_back();
+    hit.source = std::move(bundle.origin_db);
+    hit.record_id = std::move(bundle.record_id);
+    hit.item = std::move(bundle.metadata);
+    hit.confidence = bundle.confidence.value_or(bundle.score);
+    hit.reason = std::move(bundle.reason);
+    hit.license = std::move(bundle.governance.license);
+    hit.license_fingerprint = std::move(bundle.governance.license_fingerprint);
+    hit.semantic_alerts = std::move(bundle.governance.semantic_alerts);
+    hit.alignment_severity = bundle.governance.alignment_severity;
+  }
+  confident.session_id = std::move(result.session_id);
+  confident.vectors = std::move(result.vectors);
+  return confident;
 }
 
 }  // namespace
@@ -179,6 +116,8 @@ void sort_results(std::vector<ResultBundle>& results) {
 struct UniversalRetriever::Source {
   std::string origin;
   std::shared_ptr<Store> store;
+  std::vector<std::string> id_fields;
+  AskStore when = AskStore::kAlways;
   std::shared_ptr<std::atomic<bool>> busy = std::make_shared<std::atomic<bool>>(false);
   std::jthread running;  // of the last question; joined before the next one and at the end
 };
@@ -187,6 +126,7 @@ struct UniversalRetriever::Source {
 struct UniversalRetriever::Asked {
   Question question;
   RetrievalOptions options;
+  RowSelection rows;
   std::vector<std::vector<float>> vectors;
   std::mutex mutex;
   std::condition_variable answered;
@@ -194,55 +134,117 @@ struct UniversalRetriever::Asked {
   std::size_t missing = 0;
 };
 
+/// Who answered, and what.
 struct UniversalRetriever::Gathered {
-  std::vector<ResultBundle> results;
-  std::map<std::string, std::filesystem::path> databases;           // by origin
-  std::map<std::pair<std::string, std::string>, std::int64_t> ids;  // of (store, record_id)
+  std::vector<StoreReply> replies;
+  std::vector<std::string> origins;
+  std::size_t num_hits = 0;
+};
+
+/// What may be loaded anew between two questions.
+struct UniversalRetriever::Learned {
+  std::map<std::string, Reliability> reliability;
+  std::shared_ptr<const RankingModel> ranker;
+
+  double reliability_of(const std::string& origin) const {
+    const auto known = reliability.find(origin);
+    return known == reliability.end() ? 0 : known->second.score();
+  }
+};
+
+struct UniversalRetriever::State {
+  std::vector<std::unique_ptr<Source>> sources;
+  LinkTables links;
+  std::map<std::pair<std::string, std::string>, std::size_t> prior_hits;  // by (store, record)
+  std::mutex learning;                                                    // guards learned
+  Learned learned;
 };
 
 UniversalRetriever::UniversalRetriever(std::vector<std::shared_ptr<Store>> stores,
                                        RetrieverOptions options)
-    : options_(std::move(options)) {
+    : options_(std::move(options)), state_(std::make_unique<State>()) {
   if (!options_.new_session) options_.new_session = &random_session;
+  if (options_.clock == nullptr) options_.clock = &system_clock();
+  state_->learned = {options_.reliability, options_.ranker};
+  if (!options_.ranker && !options_.model_path.empty()) {
+    try {
+      reload_ranker_model(options_.model_path);
+    } catch (const Error&) {
+      state_->learned.ranker = nullptr;  // as without one: every hit has the probability 1
+    }
+  }
+  reload_reliability();
+  if (options_.subscribe)
+    options_.subscribe("retrieval:feedback", [this] { reload_reliability(); });
   for (auto& store : stores) {
     auto source = std::make_unique<Source>();
     source->origin = origin_of(*store);
     source->store = std::move(store);
-    sources_.push_back(std::move(source));
+    state_->links.add(source->origin, source->store->name(), source->store->database_path());
+    state_->sources.push_back(std::move(source));
   }
 }
 
 UniversalRetriever::~UniversalRetriever() = default;
 
-void UniversalRetriever::register_db(const std::string& name, std::shared_ptr<Store> store) {
-  for (const auto& source : sources_) {
+void UniversalRetriever::register_db(const std::string& name, std::shared_ptr<Store> store,
+                                     std::vector<std::string> id_fields, AskStore when) {
+  for (const auto& source : state_->sources) {
     if (source->origin == name) throw InvalidArgument("there is a store of the name " + name);
   }
   auto source = std::make_unique<Source>();
   source->origin = name;
   source->store = std::move(store);
-  sources_.push_back(std::move(source));
+  source->id_fields = std::move(id_fields);
+  source->when = when;
+  state_->links.add(name, source->store->name(), source->store->database_path());
+  state_->sources.push_back(std::move(source));
 }
 
-std::vector<UniversalRetriever::Source*> UniversalRetriever::chosen(
-    const RetrieveOptions& options) {
+std::map<std::string, Reliability> UniversalRetriever::reliability_metrics() const {
+  return learned().reliability;
+}
+
+void UniversalRetriever::reload_reliability() {
+  if (!options_.reliability_source) return;
+  auto reliability = options_.reliability_source();
+  const std::lock_guard lock(state_->learning);
+  state_->learned.reliability = std::move(reliability);
+}
+
+void UniversalRetriever::reload_ranker_model(const std::filesystem::path& file) {
+  auto ranker = std::make_shared<const RankingModel>(RankingModel::load(file));
+  const std::lock_guard lock(state_->learning);
+  state_->learned.ranker = std::move(ranker);
+}
+
+UniversalRetriever::Learned UniversalRetriever::learned() const {
+  const std::lock_guard lock(state_->learning);
+  return state_->learned;
+}
+
+/// The stores that `options` name and that are asked at this time, the most reliable first.
+std::vector<UniversalRetriever::Source*> UniversalRetriever::chosen(const RetrieveOptions& options,
+                                                                    const Learned& learned,
+                                                                    AskStore when) {
   if (options.top_k == 0) throw InvalidArgument("top_k is 0, at least 1 is needed");
   std::vector<Source*> chosen;
-  for (const auto& source : sources_) {
+  bool named = false;
+  for (const auto& source : state_->sources) {
     const auto names_it = [&](const std::string& name) {
       return name == source->origin || name == source->store->name() ||
              name == source->store->origin();
     };
     if (!options.dbs.empty() && std::ranges::none_of(options.dbs, names_it)) continue;
-    chosen.push_back(source.get());
+    named = true;
+    if (source->when == when) chosen.push_back(source.get());
   }
-  if (chosen.empty()) {
+  if (!named) {
     throw InvalidArgument(options.dbs.empty() ? "there is no store to ask"
                                               : "there is no store " + join_names(options.dbs));
   }
   const auto reliability = [&](const Source* source) {
-    const auto known = options_.reliability.find(source->origin);
-    return known == options_.reliability.end() ? 0.0 : known->second.score();
+    return learned.reliability_of(source->origin);
   };
   const double least = options_.reliability_threshold;
   if (least > 0 && !options_.fallback_on_low_reliability)
@@ -252,48 +254,85 @@ std::vector<UniversalRetriever::Source*> UniversalRetriever::chosen(
   return chosen;
 }
 
-RetrieverResult UniversalRetriever::retrieve(std::string_view question,
-                                             const RetrieveOptions& options) {
-  const Question parsed = parse_question(question);
+/// The text as the model of each store's vectors reads it; an empty vector, and a failure, where
+/// that cannot be had.
+std::vector<std::vector<float>> UniversalRetriever::encoded(const std::vector<Source*>& sources,
+                                                            std::string_view text,
+                                                            std::vector<StoreFailure>& failures) {
   std::vector<std::vector<float>> vectors;
-  std::vector<StoreFailure> failures;
   std::map<std::string, std::vector<float>> by_model;
-  for (const Source* source : chosen(options)) {
-    const std::string model = full_model_name(source->store->options().model_name);
+  for (const Source* source : sources) {
     try {
+      const std::string model = source->store->question_model();
       auto known = by_model.find(model);
       if (known == by_model.end())
-        known = by_model.emplace(model, source->store->encode_text(parsed.text)).first;
+        known = by_model.emplace(model, source->store->encode_text(text)).first;
       vectors.push_back(known->second);
     } catch (const std::exception&) {
       failures.push_back(failure_in_flight(source->store->name()));
       vectors.emplace_back();  // it can still be searched by words
     }
   }
-  return answer(parsed, vectors, std::move(failures), options);
+  return vectors;
+}
+
+RetrieverResult UniversalRetriever::retrieve(std::string_view question,
+                                             const RetrieveOptions& options) {
+  const Stopwatch stopwatch;
+  const Question parsed = parse_question(question);
+  const Learned learned = this->learned();
+  std::vector<StoreFailure> failures;
+  Gathered gathered;
+  for (const AskStore when : {AskStore::kAlways, AskStore::kWhenShort}) {
+    const std::vector<Source*> sources = chosen(options, learned, when);
+    if (when == AskStore::kWhenShort && gathered.num_hits >= options.top_k) break;
+    const auto vectors = encoded(sources, parsed.text, failures);
+    ask_all(sources, parsed, vectors, options, failures, gathered);
+  }
+  return finish(std::move(gathered), learned, options, std::move(failures), stopwatch);
 }
 
 RetrieverResult UniversalRetriever::retrieve(std::span<const float> vector,
                                              const RetrieveOptions& options) {
-  const std::vector<std::vector<float>> vectors(chosen(options).size(),
-                                                std::vector<float>(vector.begin(), vector.end()));
-  return answer({}, vectors, {}, options);
+  const Stopwatch stopwatch;
+  const Learned learned = this->learned();
+  std::vector<StoreFailure> failures;
+  Gathered gathered;
+  for (const AskStore when : {AskStore::kAlways, AskStore::kWhenShort}) {
+    const std::vector<Source*> sources = chosen(options, learned, when);
+    if (when == AskStore::kWhenShort && gathered.num_hits >= options.top_k) break;
+    const std::vector<std::vector<float>> vectors(sources.size(),
+                                                  std::vector<float>(vector.begin(), vector.end()));
+    ask_all(sources, {}, vectors, options, failures, gathered);
+  }
+  return finish(std::move(gathered), learned, options, std::move(failures), stopwatch);
 }
 
 RetrieverResult UniversalRetriever::retrieve(const Record& record, const RetrieveOptions& options) {
-  static constexpr std::array kIdFields = {"id", "wid", "bid", "record_id", "info_id", "item_id"};
-  for (const Source* source : chosen(options)) {
+  const Learned learned = this->learned();
+  const std::vector<Source*> sources = chosen(options, learned, AskStore::kAlways);
+  for (const Source* source : sources) {
     const Store& store = *source->store;
     if (const auto own = store.vector(record)) return retrieve(*own, options);
     if (const std::string text = store.text(record); !text.empty())
       return retrieve(std::span<const float>(store.encode_text(text)), options);
   }
-  for (const char* field : kIdFields) {
+  const auto stored_of = [&](const Source* source, const std::string& field) {
     const Value* value = record.find(field);
-    if (value == nullptr || std::holds_alternative<std::monostate>(*value)) continue;
-    for (const Source* source : chosen(options)) {
-      const auto stored = source->store->get_vector(RecordKey::of(std::span(value, 1)));
-      if (stored) return retrieve(std::span<const float>(*stored), options);
+    if (value == nullptr || std::holds_alternative<std::monostate>(*value))
+      return std::optional<std::vector<float>>();
+    return source->store->get_vector(RecordKey::of(std::span(value, 1)));
+  };
+  for (const Source* source : sources) {
+    for (const std::string& field : source->id_fields) {
+      if (const auto stored = stored_of(source, field))
+        return retrieve(std::span<const float>(*stored), options);
+    }
+  }
+  for (const char* field : {"id", "wid", "bid", "record_id", "info_id", "item_id"}) {
+    for (const Source* source : sources) {
+      if (const auto stored = stored_of(source, field))
+        return retrieve(std::span<const float>(*stored), options);
     }
   }
   throw InvalidArgument("no store can make or find a vector for this record",
@@ -306,159 +345,217 @@ std::vector<ResultBundle> UniversalRetriever::search(std::string_view question, 
   return retrieve(question, options).results;
 }
 
-/// Starts a thread for each store that may be asked. True where one was started.
-std::vector<bool> UniversalRetriever::ask(const std::vector<Source*>& sources,
-                                          const std::shared_ptr<Asked>& asked,
-                                          std::vector<StoreFailure>& failures) {
-  std::vector<bool> started(sources.size());
-  const auto has_failed = [&](const Source* source) {
-    return std::ranges::any_of(failures, [&](const StoreFailure& failure) {
-      return failure.store == source->store->name();
-    });
-  };
-  for (std::size_t i = 0; i < sources.size(); ++i) {
-    Source* source = sources[i];
-    if (has_failed(source) && asked->options.mode == SearchMode::kVector) continue;
-    if (source->busy->load()) {
-      failures.push_back(too_slow(*source->store, "is still busy with an earlier question"));
-      continue;
-    }
-    started[i] = true;
-    {
-      const std::lock_guard lock(asked->mutex);
-      ++asked->missing;
-    }
-    source->busy->store(true);
-    source->running = std::jthread([asked, i, store = source->store, busy = source->busy] {
-      StoreReply reply;
-      try {
-        RetrievalOptions mine = asked->options;
-        if (asked->vectors[i].empty()) mine.mode = SearchMode::kKeyword;
-        reply = ask_store(*store, asked->question, asked->vectors[i], mine);
-      } catch (const std::exception&) {
-        reply.failure = failure_in_flight(store->name());
-      }
-      busy->store(false);
-      const std::lock_guard lock(asked->mutex);
-      asked->replies[i] = std::move(reply);
-      --asked->missing;
-      asked->answered.notify_all();
-    });
-  }
-  return started;
+ConfidentResult UniversalRetriever::retrieve_with_confidence(std::string_view question,
+                                                             const RetrieveOptions& options) {
+  return plain(retrieve(question, options));
 }
 
-/// Waits for the answers until the deadline; what is missing then is a failure.
-UniversalRetriever::Gathered UniversalRetriever::gather(const std::vector<Source*>& sources,
-                                                        const std::vector<bool>& started,
-                                                        Asked& asked,
-                                                        std::vector<StoreFailure>& failures) {
-  std::vector<std::optional<StoreReply>> replies;
-  {
-    std::unique_lock lock(asked.mutex);
-    const auto all_there = [&] { return asked.missing == 0; };
-    if (options_.deadline.count() > 0) {
-      asked.answered.wait_for(lock, options_.deadline, all_there);
-    } else {
-      asked.answered.wait(lock, all_there);
-    }
-    replies = asked.replies;
-  }
-  Gathered gathered;
-  std::vector<StoreReply> answered;
-  std::vector<std::string> origins;
+ConfidentResult UniversalRetriever::retrieve_with_confidence(std::span<const float> vector,
+                                                             const RetrieveOptions& options) {
+  return plain(retrieve(vector, options));
+}
+
+ConfidentResult UniversalRetriever::retrieve_with_confidence(const Record& record,
+                                                             const RetrieveOptions& options) {
+  return plain(retrieve(record, options));
+}
+
+/// Starts a thread for each store that may be asked, waits for the answers until the deadline, and
+/// adds them to `gathered`; what is missing then is a failure.
+void UniversalRetriever::ask_all(const std::vector<Source*>& sources, const Question& question,
+                                 const std::vector<std::vector<float>>& vectors,
+                                 const RetrieveOptions& options,
+                                 std::vector<StoreFailure>& failures, Gathered& gathered) {
+  auto asked = std::make_shared<Asked>();
+  asked->question = question;
+  asked->options.k = options.top_k;
+  asked->rows = options.rows;
+  asked->rows.governed = options_.governed;
+  asked->rows.max_alert_severity = options_.max_alert_severity;
+  const bool by_words = options_.scoring == Scoring::kNearlite && !question.words.empty();
+  asked->options.mode = by_words ? SearchMode::kHybrid : SearchMode::kVector;
+  asked->vectors = vectors;
+  asked->replies.resize(sources.size());
+  std::vector<bool> started(sources.size());
   for (std::size_t i = 0; i < sources.size(); ++i) {
-    if (!started[i]) continue;
-    const Source& source = *sources[i];
-    if (!replies[i]) {
-      failures.push_back(
-          too_slow(*source.store,
-                   "did not answer within " + std::to_string(options_.deadline.count()) + " ms"));
-    } else if (replies[i]->failure) {
-      failures.push_back(*replies[i]->failure);
+    if (vectors[i].empty() && !by_words) continue;  // its failure is known
+    started[i] = start(*sources[i], asked, i, failures);
+  }
+  {
+    std::unique_lock lock(asked->mutex);
+    const auto all_there = [&] { return asked->missing == 0; };
+    if (options_.deadline.count() > 0) {
+      asked->answered.wait_for(lock, options_.deadline, all_there);
     } else {
-      gathered.databases.emplace(source.origin, source.store->database_path());
-      answered.push_back(std::move(*replies[i]));
-      origins.push_back(source.origin);
+      asked->answered.wait(lock, all_there);
+    }
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      if (!started[i]) continue;
+      std::optional<StoreReply>& reply = asked->replies[i];
+      if (!reply) {
+        failures.push_back(
+            too_slow(*sources[i]->store,
+                     "did not answer within " + std::to_string(options_.deadline.count()) + " ms"));
+      } else if (reply->failure) {
+        failures.push_back(*reply->failure);
+      } else {
+        gathered.num_hits += reply->hits.size();
+        gathered.replies.push_back(std::move(*reply));
+        gathered.origins.push_back(sources[i]->origin);
+      }
     }
   }
-  const bool reference = options_.scoring == Scoring::kReference;
-  if (!reference) score_replies(answered);
-  for (std::size_t i = 0; i < answered.size(); ++i) {
-    for (RetrievalHit& hit : answered[i].hits) {
-      if (const auto id = row_id(hit)) gathered.ids[{hit.store, hit.key.display()}] = *id;
-      score_match(hit, reference);
-      gathered.results.push_back(bundle_of(std::move(hit), origins[i]));
-    }
+}
+
+/// False if the store is still busy, which is a failure.
+bool UniversalRetriever::start(Source& source, const std::shared_ptr<Asked>& asked,
+                               std::size_t place, std::vector<StoreFailure>& failures) {
+  if (source.busy->load()) {
+    failures.push_back(too_slow(*source.store, "is still busy with an earlier question"));
+    return false;
   }
-  return gathered;
+  {
+    const std::lock_guard lock(asked->mutex);
+    ++asked->missing;
+  }
+  source.busy->store(true);
+  source.running = std::jthread([asked, place, store = source.store, busy = source.busy] {
+    StoreReply reply;
+    try {
+      RetrievalOptions mine = asked->options;
+      if (asked->vectors[place].empty()) mine.mode = SearchMode::kKeyword;
+      reply = ask_store(*store, asked->question, asked->vectors[place], mine, std::nullopt,
+                        asked->rows);
+    } catch (const std::exception&) {
+      reply.failure = failure_in_flight(store->name());
+    }
+    busy->store(false);
+    const std::lock_guard lock(asked->mutex);
+    asked->replies[place] = std::move(reply);
+    --asked->missing;
+    asked->answered.notify_all();
+  });
+  return true;
 }
 
 /// The best top_k; with a threshold, and if all of them come from stores below it, also what the
 /// stores at or above it found.
-std::vector<ResultBundle> UniversalRetriever::best_of(std::vector<ResultBundle> all,
-                                                      std::size_t top_k,
-                                                      RetrieverResult& result) const {
-  sort_results(all);
+std::vector<UniversalRetriever::Found> UniversalRetriever::best_of(std::vector<Found> all,
+                                                                   const Learned& learned,
+                                                                   std::size_t top_k,
+                                                                   RetrieverResult& result) const {
+  std::ranges::stable_sort(all, stands_before, &Found::bundle);
   result.candidates = all.size();
-  const auto below = [&](const ResultBundle& bundle) {
-    const auto known = options_.reliability.find(bundle.origin_db);
-    const double reliability = known == options_.reliability.end() ? 0 : known->second.score();
-    return reliability < options_.reliability_threshold;
+  const auto below = [&](const Found& one) {
+    return learned.reliability_of(one.bundle.origin_db) < options_.reliability_threshold;
   };
-  const std::size_t kept = std::min(top_k, all.size());
-  std::vector<ResultBundle> best(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(kept));
+  const auto kept = static_cast<std::ptrdiff_t>(std::min(top_k, all.size()));
+  std::vector<Found> best(std::make_move_iterator(all.begin()),
+                          std::make_move_iterator(all.begin() + kept));
   if (options_.reliability_threshold <= 0 || !std::ranges::all_of(best, below)) return best;
-  for (std::size_t i = kept; i < all.size(); ++i) {
-    if (below(all[i])) continue;
+  for (auto one = all.begin() + kept; one != all.end(); ++one) {
+    if (below(*one)) continue;
     auto& fallbacks = result.fallback_sources;
-    if (std::ranges::find(fallbacks, all[i].origin_db) == fallbacks.end())
-      fallbacks.push_back(all[i].origin_db);
-    best.push_back(std::move(all[i]));
+    if (std::ranges::find(fallbacks, one->bundle.origin_db) == fallbacks.end())
+      fallbacks.push_back(one->bundle.origin_db);
+    best.push_back(std::move(*one));
   }
   return best;
 }
 
-RetrieverResult UniversalRetriever::answer(const Question& question,
-                                           const std::vector<std::vector<float>>& vectors,
+RetrieverResult UniversalRetriever::finish(Gathered gathered, const Learned& learned,
+                                           const RetrieveOptions& options,
                                            std::vector<StoreFailure> failures,
-                                           const RetrieveOptions& options) {
-  const Stopwatch stopwatch;
-  const std::vector<Source*> sources = chosen(options);
-  const bool reference = options_.scoring == Scoring::kReference;
-  auto asked = std::make_shared<Asked>();
-  asked->question = question;
-  asked->options.k = options.top_k;
-  asked->options.mode =
-      reference || question.words.empty() ? SearchMode::kVector : SearchMode::kHybrid;
-  asked->vectors = vectors;
-  asked->replies.resize(sources.size());
-  const std::vector<bool> started = ask(sources, asked, failures);
-  Gathered gathered = gather(sources, started, *asked, failures);
+                                           const Stopwatch& stopwatch) {
   RetrieverResult result;
-  std::vector<ResultBundle> best = best_of(std::move(gathered.results), options.top_k, result);
-  LinkTables links(gathered.databases);
-  std::vector<std::set<std::int64_t>> bots(best.size());
-  for (std::size_t i = 0; i < best.size(); ++i) {
-    const auto id = gathered.ids.find({best[i].store, best[i].record_id});
-    if (id == gathered.ids.end()) continue;
-    bots[i] = links.bots_of(best[i].origin_db, id->second);
-    if (const auto metric = metric_of(best[i], id->second, links)) best[i].signals.insert(*metric);
+  const bool by_distance = options_.scoring != Scoring::kNearlite;
+  if (!by_distance) score_replies(gathered.replies);
+  std::vector<Found> all;
+  std::size_t num_forbidden = 0;
+  for (std::size_t i = 0; i < gathered.replies.size(); ++i) {
+    StoreReply& reply = gathered.replies[i];
+    double& took_ms = result.store_ms[gathered.origins[i]];
+    took_ms = std::max(took_ms, reply.answer.took_ms);
+    num_forbidden += reply.num_forbidden;
+    for (std::size_t place = 0; place < reply.hits.size(); ++place) {
+      RetrievalHit& hit = reply.hits[place];
+      const auto id = row_id(hit);
+      score_match(hit, by_distance);
+      all.push_back({bundle_of(std::move(hit), std::move(reply.details[place]), gathered.origins[i],
+                               *options_.clock),
+                     id});
+    }
   }
-  score_with_signals(best);
-  for (ResultBundle& bundle : best) bundle.reason = reason_of(bundle);
-  boost_links(best, bots, options.link_multiplier);
+  if (num_forbidden > 0)
+    result.left_out.push_back(std::to_string(num_forbidden) + " that governance forbids to show");
+  std::vector<std::set<std::int64_t>> bots;
+  std::vector<ResultBundle> best;
+  for (Found& one : best_of(std::move(all), learned, options.top_k, result)) {
+    ResultBundle& bundle = best.emplace_back(std::move(one.bundle));
+    auto& mine = bots.emplace_back();
+    if (!one.id) continue;
+    if (!options_.knowledge_graph)
+      mine = state_->links.bots_of(bundle.origin_db, bundle.store, *one.id);
+    const auto signal = state_->links.signal_of(bundle.origin_db, bundle.store, *one.id);
+    if (!signal) continue;
+    bundle.signals.insert(*signal);
+    bundle.context_score = context_of(signal->first, signal->second);
+  }
+  score_results(best, {options_, options, learned.reliability, learned.ranker.get()});
+  const auto groups = options_.knowledge_graph ? groups_by_graph(best, options_.knowledge_graph)
+                                               : groups_by_bots(bots);
+  boost_links(best, groups, options.link_multiplier, !options_.knowledge_graph);
   for (ResultBundle& bundle : best) bound(bundle);
-  sort_results(best);
+  std::ranges::stable_sort(best, stands_before);
   if (best.size() > options.top_k) best.resize(options.top_k);
   result.results = std::move(best);
   for (const ResultBundle& bundle : result.results)
     result.vectors.push_back({bundle.origin_db, bundle.record_id, bundle.score});
   result.session_id = options_.new_session();
   result.failures = std::move(failures);
+  note_outcomes(learned, result);
   result.took_ms = stopwatch.elapsed_ms();
   if (options_.sink) options_.sink(result);
   return result;
+}
+
+/// Fills result.metrics.
+void UniversalRetriever::note_outcomes(const Learned& learned, RetrieverResult& result) {
+  constexpr std::size_t kMostRemembered = 100'000;
+  if (state_->prior_hits.size() > kMostRemembered) state_->prior_hits.clear();
+  const double hit_rate = result.candidates == 0 ? 0
+                                                 : static_cast<double>(result.results.size()) /
+                                                       static_cast<double>(result.candidates);
+  for (const ResultBundle& bundle : result.results) {
+    const auto known = learned.reliability.find(bundle.origin_db);
+    const Reliability reliability =
+        known == learned.reliability.end() ? Reliability{} : known->second;
+    const auto signal = [&](const char* name) {
+      const auto found = bundle.signals.find(name);
+      return found == bundle.signals.end() ? 0 : found->second;
+    };
+    RetrievalOutcome outcome;
+    outcome.origin_db = bundle.origin_db;
+    outcome.db_type = bundle.kind;
+    outcome.record_id = outcome.vector_id = bundle.record_id;
+    outcome.rank = result.metrics.size() + 1;
+    outcome.score = bundle.score;
+    outcome.win_rate = reliability.win_rate;
+    outcome.regret_rate = reliability.regret_rate;
+    outcome.reliability_score = reliability.score();
+    outcome.sample_count = reliability.sample_count;
+    outcome.hit_rate = hit_rate;
+    outcome.session_id = result.session_id;
+    outcome.age = bundle.age;
+    outcome.similarity = std::isfinite(bundle.similarity) ? bundle.similarity : 0;
+    outcome.context_score = bundle.context_score;
+    outcome.frequency = signal("frequency");
+    outcome.roi_delta = signal("roi");
+    outcome.usage = signal("usage");
+    outcome.prior_hits = state_->prior_hits[{bundle.store, bundle.record_id}]++;
+    outcome.tokens = tokens_of(bundle.metadata);
+    result.metrics.push_back(std::move(outcome));
+  }
 }
 
 }  // namespace nearlite

@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 #include <semaphore>
 
 #include "fake_store.h"
+#include "nearlite/base/checksum.h"
 #include "nearlite/retrieval/database_router.h"
+#include "result_scoring.h"
 
 namespace nearlite {
 namespace {
@@ -15,7 +18,10 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
+using testing::Pair;
 using testing::SizeIs;
+using testing::UnorderedElementsAre;
 
 /// A store of notes under the name of a seed store, with further tables in its file.
 class SeedLikeStore : public NoteStore {
@@ -26,6 +32,15 @@ class SeedLikeStore : public NoteStore {
     return NoteStore::iter_records();
   }
   std::binary_semaphore* hold = nullptr;  // a search waits for it
+};
+
+class ManualClock : public Clock {
+ public:
+  std::chrono::system_clock::time_point now() const override { return now_; }
+  void advance(std::chrono::seconds by) { now_ += by; }
+
+ private:
+  std::chrono::system_clock::time_point now_{};
 };
 
 class Retrieving : public testing::Test {
@@ -177,6 +192,308 @@ TEST_F(Retrieving, ARouterGivesPlainEntriesAndNeverFails) {
   EXPECT_THAT(router.search_fts("guides", {"bot"}), IsEmpty());
   EXPECT_THAT(router.semantic_search(" "), IsEmpty());
   EXPECT_THAT(failures, ElementsAre("the question is blank"));
+}
+
+TEST_F(Retrieving, ARouterLeavesOutUnreliableOriginsAndMayRememberAnswers) {
+  add("bot", {"upload bot"});
+  const auto errors = add("error", {"upload failed"});
+  RetrieverOptions options;
+  options.reliability = {{"bot", {.win_rate = 0.2}}, {"error", {.win_rate = 0.9}}};
+  ManualClock clock;
+  DatabaseRouter router(
+      retriever(options), stores_,
+      {.min_reliability = 0.5, .cache_seconds = std::chrono::seconds(60), .clock = &clock});
+  ASSERT_THAT(router.semantic_search("upload"), SizeIs(1));
+  EXPECT_EQ(router.semantic_search("upload")[0].origin_db, "error");
+  errors->connection().execute("DELETE FROM note");
+  clock.advance(std::chrono::seconds(59));
+  EXPECT_THAT(router.semantic_search("upload"), SizeIs(1));
+  clock.advance(std::chrono::seconds(1));
+  EXPECT_THAT(router.semantic_search("upload"), IsEmpty());
+}
+
+// Reference 6.5, later formula, by hand. The words are orthogonal: cosine 1/2 of bot 1, 1 of
+// error 1.
+TEST_F(Retrieving, TheWeightedFormulaByHand) {
+  add("bot", {"upload bot"},
+      "CREATE TABLE bot_workflow(bot_id INTEGER, workflow_id INTEGER);"
+      "INSERT INTO bot_workflow VALUES (1, 1), (1, 2)");
+  add("information", {"upload failed"});
+  RetrieverOptions options;
+  options.scoring = Scoring::kWeighted;
+  options.reliability = {{"bot", {.win_rate = 0.5, .regret_rate = 0.2, .stale = 3}}};
+  options.ranker = std::make_shared<const RankingModel>(
+      std::vector<std::string>{"db_bot", "vector_similarity"}, std::vector<double>{1, 2}, -1);
+  const auto result = retriever(options)->retrieve(
+      "upload failed", {.link_multiplier = 1, .roi_bias = {{"bot", 1.2}}});
+  EXPECT_THAT(ids(result), ElementsAre("information 1", "bot 1"));
+  // information: no context, so all of 0.7 + 0.3 is the match 1; model 1 / (1 + e^-(2 * 1 - 1)).
+  EXPECT_NEAR(result.results[0].score, 1 / (1 + std::exp(-1.0)), 1e-3);
+  // bot: match 1 / (1 + 1) = 0.5; deploy 2: L = ln 3, context L / (1 + L) = 0.52349.
+  // base 0.7 * 0.5 + 0.3 * 0.52349 = 0.50705; times 1.2; times 1 + 0.1 * 0.5 - 0.1 * 0.2 = 1.03;
+  // times e^-(0.01 * 3); model 1 / (1 + e^-(1 + 2 * 0.5 - 1)) = 0.73106.
+  const double context = std::log(3.0) / (1 + std::log(3.0));
+  EXPECT_NEAR(result.results[1].context_score, context, 1e-9);
+  EXPECT_NEAR(result.results[1].score,
+              (0.35 + 0.3 * context) * 1.2 * 1.03 * std::exp(-0.03) / (1 + std::exp(-1.0)), 1e-3);
+  double sum = 0;
+  for (const SignalPart& part : result.results[1].parts) sum += part.contribution;
+  EXPECT_NEAR(sum, result.results[1].score, 1e-9);
+  // adjust_weights: win 0.1 * (1 + 0.5), regret 0.1 * (1 + 0.2).
+  const auto adjusted = retriever(options)->retrieve(
+      "upload failed", {.link_multiplier = 1, .roi_bias = {{"bot", 1.2}}, .adjust_weights = true});
+  EXPECT_NEAR(adjusted.results[1].score / result.results[1].score,
+              (1 + 0.15 * 0.5 - 0.12 * 0.2) / 1.03, 1e-9);
+  options.enable_reliability_bias = false;
+  options.enable_model_ranking = false;
+  const auto bare = retriever(options)->retrieve("upload failed", {.link_multiplier = 1});
+  EXPECT_NEAR(bare.results[0].score, 1, 1e-3);
+  EXPECT_NEAR(bare.results[1].score, 0.35 + 0.3 * context, 1e-3);
+}
+
+TEST_F(Retrieving, ContextScoresOfTheReference) {
+  const double level = std::log(4.0);
+  EXPECT_NEAR(context_of("frequency", 3), level / (1 + level), 1e-12);
+  EXPECT_NEAR(context_of("deploy", 3), level / (1 + level), 1e-12);
+  EXPECT_NEAR(context_of("usage", 3), level / (5 + level), 1e-12);
+  EXPECT_NEAR(context_of("roi", 3), 0.75, 1e-12);
+  EXPECT_EQ(context_of("roi", -2), 0);
+}
+
+TEST_F(Retrieving, SignalsComeFromTheTablesThatTheReferenceNames) {
+  add("workflow", {"upload flow", "upload by hand", "upload never"},
+      "CREATE TABLE workflows(id INTEGER PRIMARY KEY, performance_data TEXT);"
+      "INSERT INTO workflows VALUES (1, '{\"executions\": 12, \"count\": 5}'), (2, 'no json'),"
+      "(3, NULL); CREATE TABLE bot_workflow(bot_id INTEGER, workflow_id INTEGER);"
+      "INSERT INTO bot_workflow VALUES (7, 2), (8, 2)");
+  add("enhancement", {"upload faster", "upload slower"},
+      "CREATE TABLE enhancements(id INTEGER PRIMARY KEY, score REAL, after_code TEXT);"
+      "INSERT INTO enhancements VALUES (1, 0.25, 'abc'), (2, 0.5, 'unknown');"
+      "CREATE TABLE enhancement_history(id INTEGER PRIMARY KEY, enhanced_hash TEXT,"
+      " metric_delta REAL, ts TEXT);"  // SHA-1 of abc
+      "INSERT INTO enhancement_history(enhanced_hash, metric_delta, ts) VALUES"
+      "('a9993e364706816aba3e25717850c26c9cd0d89d', 3, '2026-01-02'),"
+      "('a9993e364706816aba3e25717850c26c9cd0d89d', 9, '2026-01-01')");
+  std::map<std::string, double> figures;
+  for (const ResultBundle& bundle : retriever()->retrieve("upload").results) {
+    for (const char* name : {"usage", "roi"}) {
+      if (bundle.signals.contains(name))
+        figures[bundle.origin_db + " " + bundle.record_id] = bundle.signals.at(name);
+    }
+  }
+  EXPECT_THAT(figures, UnorderedElementsAre(Pair("workflow 1", 12), Pair("workflow 2", 2),
+                                            Pair("workflow 3", 0), Pair("enhancement 1", 3),
+                                            Pair("enhancement 2", 0.5)));
+}
+
+TEST_F(Retrieving, InformationIsLinkedByItsOwnTablesAndThroughWorkflows) {
+  add("bot", {"upload bot"},
+      "CREATE TABLE bot_workflow(bot_id INTEGER, workflow_id INTEGER);"
+      "INSERT INTO bot_workflow VALUES (1, 5)");
+  add("information", {"upload guide", "lunch guide"},
+      "CREATE TABLE info_workflows(info_id INTEGER, workflow_id INTEGER);"
+      "INSERT INTO info_workflows VALUES (1, 5)");
+  const RetrieverResult result =
+      retriever({.scoring = Scoring::kReference})->retrieve("upload", {.link_multiplier = 1.5});
+  for (const ResultBundle& bundle : result.results) {
+    const bool linked = bundle.metadata[1].second != Value(std::string("lunch guide"));
+    EXPECT_EQ(bundle.link_path, linked ? "bot->information" : "") << bundle.record_id;
+    EXPECT_THAT(bundle.linked_records, SizeIs(linked ? 1 : 0));
+  }
+}
+
+TEST_F(Retrieving, AGroupWithoutABotIsLinkedByOne) {
+  add("workflow", {"upload flow"},
+      "CREATE TABLE bot_workflow(bot_id INTEGER, workflow_id INTEGER);"
+      "INSERT INTO bot_workflow VALUES (3, 1)");
+  add("error", {"upload failed"},
+      "CREATE TABLE bot_error(bot_id INTEGER, error_id INTEGER); INSERT INTO bot_error VALUES (3, "
+      "1)");
+  for (const ResultBundle& bundle : retriever()->retrieve("upload").results)
+    EXPECT_EQ(bundle.link_path, "workflow->bot->error");
+  RetrieverOptions options;
+  options.knowledge_graph = [](const std::string& node) {
+    return node == "workflow:1" ? std::vector<std::string>{"error:1"} : std::vector<std::string>{};
+  };
+  for (const ResultBundle& bundle : retriever(options)->retrieve("upload").results)
+    EXPECT_EQ(bundle.link_path, "workflow->error");
+  options.knowledge_graph = [](const std::string&) { return std::vector<std::string>{}; };
+  for (const ResultBundle& bundle : retriever(options)->retrieve("upload").results)
+    EXPECT_EQ(bundle.link_path, "");
+}
+
+TEST_F(Retrieving, AMultiplierBoostsOnceAndByTwoAtMost) {
+  add("bot", {"upload bot with many further words in its text"});
+  add("error", {"upload failed with many further words in its text"},
+      "CREATE TABLE bot_error(bot_id INTEGER, error_id INTEGER); INSERT INTO bot_error VALUES (1, "
+      "1)");
+  const auto scores = [&](double multiplier) {
+    RetrieveOptions options;
+    options.link_multiplier = multiplier;
+    std::vector<double> found;
+    for (const auto& one :
+         retriever({.scoring = Scoring::kReference})->retrieve("lunch", options).results)
+      found.push_back(one.score);
+    return found;
+  };
+  const std::vector<double> plain = scores(1);
+  ASSERT_THAT(plain, SizeIs(2));
+  EXPECT_NEAR(scores(1.5)[0], 1.5 * plain[0], 1e-9);
+  EXPECT_NEAR(scores(5)[0], std::min(1.0, 2 * plain[0]), 1e-9);
+  EXPECT_NEAR(scores(0.5)[0], plain[0], 1e-9);
+}
+
+TEST_F(Retrieving, WithConfidenceGivesPlainValues) {
+  add("bot", {"upload bot under the GNU General Public License version 2", "lunch"});
+  const auto two = retriever();
+  const ConfidentResult result = two->retrieve_with_confidence("upload bot", {.top_k = 1});
+  ASSERT_THAT(result.results, SizeIs(1));
+  const ConfidentHit& hit = result.results[0];
+  EXPECT_EQ(hit.source, "bot");
+  EXPECT_EQ(hit.record_id, "1");
+  EXPECT_EQ(hit.item[0].first, "id");
+  EXPECT_EQ(hit.confidence, two->retrieve("upload bot", {.top_k = 1}).results[0].score);
+  EXPECT_THAT(hit.reason, HasSubstr("="));
+  EXPECT_EQ(hit.license, "gpl-2.0");
+  EXPECT_EQ(hit.license_fingerprint,
+            sha256_hex("uploadbotunderthegnugeneralpubliclicenseversion2"));
+  EXPECT_EQ(result.session_id, std::string(32, '7'));
+  EXPECT_THAT(result.vectors, SizeIs(1));
+  const auto vector = encoder_->encode(std::vector<std::string_view>{"lunch"}, TextRole::kQuery);
+  EXPECT_EQ(
+      two->retrieve_with_confidence(std::span<const float>(vector.vectors)).results[0].record_id,
+      "2");
+  EXPECT_EQ(two->retrieve_with_confidence(Record({{"id", std::int64_t{2}}})).results[0].record_id,
+            "2");
+}
+
+TEST_F(Retrieving, HitsCarryWhatGovernanceSaysAndWhatItForbidsIsReplacedByTheNext) {
+  const auto store =
+      add("bot", {"upload x = eval(data)", "upload password = hunter2secret!", "lunch"});
+  RetrieverResult result = retriever()->retrieve("upload", {.top_k = 3});
+  ASSERT_THAT(ids(result), SizeIs(3));
+  const auto by_id = [&](const std::string& id) {
+    return *std::ranges::find(result.results, id, &ResultBundle::record_id);
+  };
+  ASSERT_THAT(by_id("1").governance.semantic_alerts, SizeIs(1));
+  EXPECT_EQ(by_id("1").governance.semantic_alerts[0].rule, "eval-use");
+  EXPECT_EQ(by_id("1").governance.alignment_severity, 0.25);  // this store's gate reports it only
+  EXPECT_TRUE(by_id("2").governance.redacted);
+  EXPECT_THAT(text_of(by_id("2").metadata[1].second), Not(HasSubstr("hunter2secret")));
+  EXPECT_FALSE(by_id("3").governance.redacted);
+  RetrieverOptions strict;
+  strict.max_alert_severity = 0.2;
+  result = retriever(strict)->retrieve("upload", {.top_k = 2});
+  EXPECT_THAT(ids(result), ElementsAre("bot 2", "bot 3"));
+  EXPECT_THAT(result.left_out, ElementsAre("1 that governance forbids to show"));
+}
+
+TEST_F(Retrieving, OutcomesOfEachHit) {
+  add("error", {"upload failed", "lunch"},
+      "CREATE TABLE errors(id INTEGER PRIMARY KEY, frequency INTEGER); INSERT INTO errors VALUES "
+      "(1, 3)");
+  RetrieverOptions options;
+  options.reliability = {{"error", {.win_rate = 0.75, .regret_rate = 0.25, .sample_count = 8}}};
+  std::vector<RetrievalOutcome> told;
+  options.sink = [&](const RetrieverResult& result) { told = result.metrics; };
+  const auto one = retriever(options);
+  one->retrieve("upload failed", {.top_k = 1});
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_EQ(told[0].prior_hits, 0U);
+  EXPECT_EQ(told[0].hit_rate, 1);  // one was asked for, one found
+  one->retrieve("upload failed", {.top_k = 2});
+  ASSERT_THAT(told, SizeIs(2));
+  EXPECT_EQ(told[0].origin_db, "error");
+  EXPECT_EQ(told[0].db_type, "note");
+  EXPECT_EQ(told[0].record_id, "1");
+  EXPECT_EQ(told[0].vector_id, "1");
+  EXPECT_EQ(told[0].rank, 1U);
+  EXPECT_EQ(told[0].prior_hits, 1U);
+  EXPECT_EQ(told[0].frequency, 3);
+  EXPECT_NEAR(told[0].context_score, std::log(4.0) / (1 + std::log(4.0)), 1e-9);
+  EXPECT_NEAR(told[0].similarity, 1, 1e-4);
+  EXPECT_EQ(told[0].win_rate, 0.75);
+  EXPECT_EQ(told[0].regret_rate, 0.25);
+  EXPECT_EQ(told[0].reliability_score, 0.5);
+  EXPECT_EQ(told[0].sample_count, 8U);
+  EXPECT_EQ(told[0].session_id, std::string(32, '7'));
+  ASSERT_TRUE(told[0].age.has_value());
+  EXPECT_GE(*told[0].age, 0);
+  EXPECT_LT(*told[0].age, 3600);
+  EXPECT_EQ(told[1].rank, 2U);
+  EXPECT_THAT(to_json(told[0]),
+              HasSubstr(R"("origin_db":"error","db_type":"note","record_id":"1")"));
+}
+
+TEST_F(Retrieving, AFeedbackEventReloadsReliability) {
+  add("bot", {"upload"});
+  std::function<void()> handler;
+  double win_rate = 0.5;
+  RetrieverOptions options;
+  options.reliability_source = [&] {
+    return std::map<std::string, Reliability>{{"bot", {.win_rate = win_rate}}};
+  };
+  options.subscribe = [&](const std::string& topic, std::function<void()> told) {
+    EXPECT_EQ(topic, "retrieval:feedback");
+    handler = std::move(told);
+  };
+  const auto one = retriever(options);
+  EXPECT_EQ(one->reliability_metrics().at("bot").win_rate, 0.5);
+  win_rate = 0.75;
+  handler();
+  EXPECT_EQ(one->reliability_metrics().at("bot").win_rate, 0.75);
+}
+
+TEST_F(Retrieving, AStoreForWhenOthersFoundTooLittle) {
+  add("bot", {"upload bot", "lunch bot"});
+  const auto code = std::make_shared<SeedLikeStore>(
+      folder_.path(), "snippets", encoder_,
+      std::vector<std::pair<std::string, std::string>>{{"upload code", "author"}});
+  code->backfill_embeddings();
+  const auto one = retriever();
+  one->register_db("code", code, {"cid"}, AskStore::kWhenShort);
+  EXPECT_THROW(one->register_db("code", code), InvalidArgument);
+  EXPECT_THAT(ids(one->retrieve("upload", {.top_k = 2})), ElementsAre("bot 1", "bot 2"));
+  EXPECT_THAT(ids(one->retrieve("upload", {.top_k = 3})),
+              UnorderedElementsAre("bot 1", "bot 2", "code 1"));
+}
+
+TEST_F(Retrieving, OnlyKindsAndAgesThatAreAskedFor) {
+  add("bot", {"upload bot"});
+  EXPECT_THAT(ids(retriever()->retrieve("upload", {.rows = {.kinds = {"note", "other"}}})),
+              SizeIs(1));
+  EXPECT_THAT(ids(retriever()->retrieve("upload", {.rows = {.kinds = {"other"}}})), IsEmpty());
+  EXPECT_THAT(ids(retriever()->retrieve("upload", {.rows = {.max_age = std::chrono::hours(1)}})),
+              SizeIs(1));
+  EXPECT_THAT(
+      ids(retriever()->retrieve("upload", {.rows = {.max_age = std::chrono::seconds(-60)}})),
+      IsEmpty());
+  EXPECT_THAT(ids(retriever()->retrieve("upload", {.rows = {.scope = Scope::kLocal}})), SizeIs(1));
+  EXPECT_THAT(ids(retriever()->retrieve("upload", {.rows = {.scope = Scope::kGlobal}})), IsEmpty());
+}
+
+TEST_F(Retrieving, ARankingModelIsReadFromAFileAndLoadedAnew) {
+  const auto write = [&](const std::string& json) {
+    std::ofstream(folder_.path() / "model.json") << json;
+  };
+  write(R"({"features": ["db_bot", "age"], "coef": [[2, 0]], "intercept": [0.5]})");
+  const RankingModel model = RankingModel::load(folder_.path() / "model.json");
+  EXPECT_NEAR(model.probability({}, "bot"), 1 / (1 + std::exp(-2.5)), 1e-12);
+  EXPECT_NEAR(model.probability({}, "error"), 1 / (1 + std::exp(-0.5)), 1e-12);
+  EXPECT_EQ(model.probability({{"age", NAN}}, "bot"), 1);  // no number comes out
+  add("information", {"upload"});
+  RetrieverOptions options;
+  options.scoring = Scoring::kWeighted;
+  options.model_path = folder_.path() / "none.json";
+  const auto one = retriever(options);
+  EXPECT_NEAR(one->retrieve("upload").results[0].score, 1, 1e-3);
+  one->reload_ranker_model(folder_.path() / "model.json");
+  EXPECT_NEAR(one->retrieve("upload").results[0].score, 1 / (1 + std::exp(-0.5)), 1e-3);
+  write(R"({"features": ["a"], "coef": [], "intercept": 0})");
+  EXPECT_THROW(one->reload_ranker_model(folder_.path() / "model.json"), InvalidArgument);
+  write("[");
+  EXPECT_THROW(one->reload_ranker_model(folder_.path() / "model.json"), CorruptData);
+  EXPECT_NEAR(one->retrieve("upload").results[0].score, 1 / (1 + std::exp(-0.5)), 1e-3);
 }
 
 }  // namespace

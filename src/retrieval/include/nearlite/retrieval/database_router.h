@@ -1,9 +1,12 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "nearlite/retrieval/universal_retriever.h"
@@ -22,6 +25,12 @@ struct RouterHit {
 struct RouterOptions {
   /// Told of a failure, which gives an empty list to the caller.
   std::function<void(const std::string& message)> on_failure{};
+  double min_reliability =
+      0;  // above 0: results of origins whose reliability is below are left out
+  /// How long an answer is given again without asking. 0, not the 60 of the original: a row may
+  /// have changed or gone since.
+  std::chrono::seconds cache_seconds{0};
+  const Clock* clock = nullptr;  // default: system_clock()
 };
 
 /// The one place that a program of the seed asks: the retriever's hits as plain entries. A failure
@@ -46,6 +55,11 @@ class DatabaseRouter {
   std::shared_ptr<UniversalRetriever> retriever_;
   std::vector<std::shared_ptr<Store>> stores_;
   RouterOptions options_;
+  struct Cached {
+    std::chrono::system_clock::time_point until;
+    std::vector<RouterHit> hits;
+  };
+  std::map<std::pair<std::string, std::size_t>, Cached> cache_;  // by question and top_k
 };
 
 }  // namespace nearlite
