@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 """Opens our index files with the Python packages they are made for and compares the neighbors.
 
-usage: index_python_check.py [--ann FILE] [--faiss FILE] --dim D [--vectors FILE.npy|FILE.f32] [--queries N]
+usage: index_python_check.py [--ann FILE] [--faiss FILE]... --dim D [--vectors FILE.npy|FILE.f32] [--queries N]
+                             [--ours nearlite_index_fixture]
 
 --ann      an Annoy file (angular), opened by the package annoy
---faiss    a FAISS file, opened by faiss.read_index
+--faiss    a FAISS file (flat or HNSW), opened by faiss.read_index
+--ours     also writes files with the package faiss, which this program must search with the same neighbors
 --vectors  the vectors in slot order: .npy, or raw little-endian float32; without it those of the index itself
 Exit 0: both packages give the neighbors of an exact search by numpy. Exit 1: the first difference is printed.
 """
 
 import argparse
 import pathlib
+import subprocess
 import sys
+import tempfile
 
 import numpy
 
@@ -97,14 +101,49 @@ def check_faiss(path, dim, vectors, num_queries):
         vectors = stored
     if stored.shape != vectors.shape or (len(stored) and numpy.abs(stored - unit(vectors)).max() > 1e-6):
         fail(f"{path}: faiss reads other vectors than were written")
+    if isinstance(index, faiss.IndexHNSWFlat):
+        index.hnsw.efSearch = max(1, index.ntotal)  # looks at all that can be reached
     compare(f"faiss {path.name}", vectors, make_queries(vectors, num_queries),
             lambda query, k: index.search(query[None, :], k)[1][0])
+
+
+def check_ours(program, vectors, num_queries, k=10):
+    """Files that the package faiss wrote, searched by our reader."""
+    import faiss
+
+    vectors = unit(vectors).astype(numpy.float32)
+    queries = make_queries(vectors, num_queries)
+    ids = 7_000_000_000 + 3 * numpy.arange(len(vectors))[::-1]
+    flat, graph = faiss.IndexFlatIP(vectors.shape[1]), faiss.IndexHNSWFlat(vectors.shape[1], 24, faiss.METRIC_INNER_PRODUCT)
+    indexes = {"IndexFlatIP": flat, "IndexHNSWFlat": graph}
+    for index in (flat, graph):
+        index.add(vectors)
+    for name, kind in (("IndexIDMap", faiss.IndexIDMap), ("IndexIDMap2", faiss.IndexIDMap2)):
+        for inner in (faiss.IndexFlatIP(vectors.shape[1]),
+                      faiss.IndexHNSWFlat(vectors.shape[1], 24, faiss.METRIC_INNER_PRODUCT)):
+            mapped = kind(inner)
+            mapped.add_with_ids(vectors, ids)
+            indexes[f"{name} of {type(inner).__name__}"] = mapped
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        queries.tofile(folder / "queries.f32")
+        for name, index in indexes.items():
+            faiss.write_index(index, str(folder / "a.faiss"))
+            found = subprocess.run([program, "--search", folder / "a.faiss", folder / "queries.f32", str(k)],
+                                   check=True, capture_output=True, text=True).stdout.splitlines()
+            slot_of = {int(number): slot for slot, number in enumerate(ids)} if "IDMap" in name else None
+            answers = {query.tobytes(): [int(number) for number in line.split()]
+                       for query, line in zip(queries, found, strict=True)}
+            compare(f"{name} of the package faiss", vectors, queries,
+                    lambda query, k, answers=answers, slot_of=slot_of: [
+                        slot_of[number] if slot_of else number for number in answers[query.tobytes()]])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ann", type=pathlib.Path)
-    parser.add_argument("--faiss", type=pathlib.Path)
+    parser.add_argument("--faiss", type=pathlib.Path, action="append", default=[])
+    parser.add_argument("--ours", type=pathlib.Path)
     parser.add_argument("--vectors", type=pathlib.Path)
     parser.add_argument("--dim", type=int, required=True)
     parser.add_argument("--queries", type=int, default=50)
@@ -114,8 +153,10 @@ def main():
     vectors = load_vectors(options.vectors, options.dim) if options.vectors else None
     if options.ann:
         check_annoy(options.ann, options.dim, vectors, options.queries)
-    if options.faiss:
-        check_faiss(options.faiss, options.dim, vectors, options.queries)
+    for path in options.faiss:
+        check_faiss(path, options.dim, vectors, options.queries)
+    if options.ours:
+        check_ours(options.ours, vectors, options.queries)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,17 @@ TEST(MemoryBudget, ACacheThatGoesLeavesItsBytes) {
   EXPECT_EQ(budget->used_by_kind().at("test"), 0U);
 }
 
+TEST(MemoryBudget, ALowerLimitHoldsFromTheNextGrowthOn) {
+  const auto budget = std::make_shared<MemoryBudget>(100);
+  Cache a(budget);
+  EXPECT_TRUE(a.keep(80));
+  budget->set_limit(50);
+  Cache b(budget);
+  EXPECT_TRUE(b.keep(10));
+  EXPECT_EQ(a.held, 0U);
+  EXPECT_FALSE(b.keep(51));
+}
+
 TEST(MemoryBudget, NoBudgetHasNoLimit) {
   Cache a(nullptr);
   EXPECT_TRUE(a.keep(std::uint64_t{1} << 60));

@@ -183,6 +183,10 @@ AnnoyIndex::AnnoyIndex(const std::filesystem::path& file, std::size_t dim,
 
 AnnoyIndex::~AnnoyIndex() = default;
 
+std::uint64_t AnnoyIndex::memory_bytes() const noexcept {
+  return codes_->bytes().size() + ids_.size() * (sizeof(VectorId) + 2 * sizeof(float));
+}
+
 void AnnoyIndex::check_unchanged() const {
   if (mapped_.is_unchanged() && !guard_.was_cut()) return;
   throw CorruptData(

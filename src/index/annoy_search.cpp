@@ -196,14 +196,14 @@ std::optional<double> AnnoyIndex::estimated_us(const SearchParams& params) const
   return effort->microseconds;
 }
 
-const Calibration& AnnoyIndex::calibration() const {
-  std::call_once(calibrated_, [this] {
-    if (calibration_.empty()) calibration_ = measure();
+const Calibration& AnnoyIndex::calibration(const AskedQuestions& asked) const {
+  std::call_once(calibrated_, [&] {
+    if (calibration_.empty()) calibration_ = measure(asked);
   });
   return calibration_;
 }
 
-Calibration AnnoyIndex::measure() const {
+Calibration AnnoyIndex::measure(const AskedQuestions& asked) const {
   if (ids_.empty()) return {};
   const std::size_t most = ids_.size() * roots_.size();  // walks every tree to its end
   std::vector<std::size_t> efforts;
@@ -213,7 +213,8 @@ Calibration AnnoyIndex::measure() const {
       {annoy_vector(node(0)), node_bytes_ / sizeof(float), dim_, norms_, ids_}, efforts,
       [this](std::span<const float> query, const SearchParams& params, std::size_t search_k) {
         return search_with_effort(query, params, search_k);
-      });
+      },
+      asked);
 }
 
 }  // namespace nearlite

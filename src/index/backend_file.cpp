@@ -28,8 +28,9 @@ constexpr std::array kMarks{
     Mark{"SQLite format 3", "an SQLite database", Backend::kAuto},
     Mark{"IxFI", "a FAISS flat inner-product index", Backend::kFaiss},
     Mark{"IxF2", "a FAISS flat L2 index", Backend::kAuto},
-    Mark{"IxM", "a FAISS index with an id map", Backend::kAuto},
-    Mark{"IHN", "a FAISS HNSW index", Backend::kAuto},
+    Mark{"IxM", "a FAISS index with an id map", Backend::kFaiss},
+    Mark{"IHNf", "a FAISS HNSW index", Backend::kFaiss},
+    Mark{"IHN", "a FAISS HNSW index over codes", Backend::kAuto},
     Mark{"Iw", "a FAISS IVF index", Backend::kAuto},
     Mark{"Ix", "a FAISS index", Backend::kAuto},
     Mark{"usearch", "a USearch index", Backend::kAuto},
@@ -69,7 +70,18 @@ std::string write_annoy(AtomicFile& writing, const VectorRows& rows,
               {.num_trees = options.num_trees, .seed = options.seed, .threads = options.threads});
   const auto index =
       AnnoyIndex::open(writing.temporary_path(), rows.dim, {rows.ids.begin(), rows.ids.end()});
-  return index->calibration().to_json();
+  return index->calibration(options.asked).to_json();
+}
+
+std::string write_faiss(AtomicFile& writing, const VectorRows& rows,
+                        const BackendFileOptions& options) {
+  const auto plugin = load_faiss_plugin(options.faiss_plugin);
+  const FaissParams params{.hnsw_from = options.faiss_hnsw_from};
+  build_faiss(*plugin, writing, rows, params);
+  if (rows.ids.size() < params.hnsw_from) return {};
+  const auto index = FaissIndex::open(plugin, writing.temporary_path(), rows.dim,
+                                      {rows.ids.begin(), rows.ids.end()});
+  return index->calibration(options.asked).to_json();
 }
 
 SegmentInfo info_of(const VectorRows& rows, const BackendFileOptions& options) {
@@ -114,14 +126,14 @@ BackendFile build_backend_file(Backend backend, const VectorRows& rows,
       built.calibration_json = write_annoy(writing, rows, options);
       break;
     case Backend::kFaiss:
-      build_faiss(*load_faiss_plugin(options.faiss_plugin), writing, rows);
+      built.calibration_json = write_faiss(writing, rows, options);
       break;
     case Backend::kFlat:
       write_segment(writing, rows, info_of(rows, options));
       break;
     case Backend::kGraph:
       build_graph_file(writing, rows, info_of(rows, options),
-                       {.seed = options.seed, .threads = options.threads});
+                       {.seed = options.seed, .threads = options.threads, .asked = options.asked});
       break;
     case Backend::kAuto:
       refuse_auto();
@@ -139,13 +151,14 @@ std::shared_ptr<const VectorIndex> open_backend_file(Backend backend,
                                                      const BackendFileOptions& options) {
   if (backend == Backend::kAuto) refuse_auto();
   refuse_foreign(backend, file);
+  Calibration calibration;
+  if (!calibration_json.empty()) calibration = Calibration::from_json(calibration_json);
   switch (backend) {
     case Backend::kAnnoy:
-      return AnnoyIndex::open(
-          file, dim, std::move(ids),
-          calibration_json.empty() ? Calibration{} : Calibration::from_json(calibration_json));
+      return AnnoyIndex::open(file, dim, std::move(ids), std::move(calibration));
     case Backend::kFaiss:
-      return FaissIndex::open(load_faiss_plugin(options.faiss_plugin), file, dim, std::move(ids));
+      return FaissIndex::open(load_faiss_plugin(options.faiss_plugin), file, dim, std::move(ids),
+                              std::move(calibration));
     case Backend::kGraph:
       return GraphIndex::open(file, ids, expectation_of(dim, options));
     default:

@@ -1,5 +1,7 @@
 #include "block_file.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -24,18 +26,22 @@ std::string text_of(const T& value) {
 }  // namespace
 
 BlockFile::BlockFile(std::filesystem::path file, const BlockFileKind& kind,
-                     const SegmentExpectation& expectation)
+                     const SegmentExpectation& expectation, std::shared_ptr<MemoryBudget> budget)
     : path_(std::move(file)),
       kind_(kind),
       mapped_(path_),
-      guard_(mapped_.bytes().data(), mapped_.bytes().size()) {
+      guard_(mapped_.bytes().data(), mapped_.bytes().size()),
+      share_(std::move(budget), "maps", [this] {
+        drop_pages();
+        return true;
+      }) {
   read_header();
   read_footer();
   check_header();
   read_names();
   digest_ = {header_.rows, header_.file_bytes, footer_.table_hash};
   check_expectation(expectation);
-  verified_ = std::make_unique<std::atomic<bool>[]>(block_hashes_.size());
+  blocks_ = std::make_unique<std::atomic<std::uint8_t>[]>(block_hashes_.size());
   verify_range(0, 1);  // the header's block, so that damage in the padding behind it is found too
   check_unchanged();
 }
@@ -190,16 +196,42 @@ std::span<const std::byte> BlockFile::section_bytes(std::uint32_t kind) const {
 void BlockFile::verify_range(std::uint64_t offset, std::uint64_t size) const {
   if (size == 0) return;
   const std::uint64_t last = (offset + size - 1) / kBlockBytes;
+  std::uint64_t newly_touched = 0;
   for (std::uint64_t block = offset / kBlockBytes; block <= last; ++block) {
-    if (verified_[block].load(std::memory_order_acquire)) continue;
+    const std::uint8_t state = blocks_[block].load(std::memory_order_acquire);
+    if (state == (kVerified | kTouched)) continue;
+    ++newly_touched;
+    if ((state & kVerified) != 0) {
+      blocks_[block].fetch_or(kTouched);
+      continue;
+    }
     const std::uint64_t start = block * kBlockBytes;
     const std::uint64_t bytes = std::min(kBlockBytes, covered_ - start);
     if (xxh3_64(mapped_.bytes().subspan(start, bytes)) != block_hashes_[block]) {
       fail("block " + std::to_string(block) + " (bytes " + std::to_string(start) + " to " +
            std::to_string(start + bytes - 1) + ") is damaged");
     }
-    verified_[block].store(true, std::memory_order_release);
+    blocks_[block].store(kVerified | kTouched, std::memory_order_release);
   }
+  if (newly_touched == 0) return;
+  touched_ += newly_touched;
+  if (!share_.resize(touched_bytes())) over_budget_ = true;
+}
+
+void BlockFile::keep_to_budget() const noexcept {
+  if (!over_budget_.exchange(false)) {
+    share_.touch();
+    return;
+  }
+  drop_pages();
+  static_cast<void>(share_.resize(0));
+}
+
+void BlockFile::drop_pages() const noexcept {
+  mapped_.advise(MADV_DONTNEED);
+  for (std::size_t block = 0; block < block_hashes_.size(); ++block)
+    blocks_[block].fetch_and(kVerified);
+  touched_ = 0;
 }
 
 void BlockFile::check_unchanged() const {

@@ -11,6 +11,7 @@
 
 #include "nearlite/base/files.h"
 #include "nearlite/base/map_guard.h"
+#include "nearlite/base/memory_budget.h"
 #include "nearlite/index/segment.h"
 
 namespace nearlite {
@@ -80,7 +81,7 @@ class BlockFile {
  public:
   /// Throws NotFound, Unavailable, or CorruptData.
   BlockFile(std::filesystem::path file, const BlockFileKind& kind,
-            const SegmentExpectation& expectation);
+            const SegmentExpectation& expectation, std::shared_ptr<MemoryBudget> budget = nullptr);
 
   const std::filesystem::path& path() const noexcept { return path_; }
   const SegmentInfo& info() const noexcept { return info_; }
@@ -107,6 +108,13 @@ class BlockFile {
     verify_range(static_cast<std::uint64_t>(start - mapped_.bytes().data()), values.size_bytes());
   }
   void verify_all() const { verify_range(0, covered_); }
+  /// Gives the pages of the file back to the system if they do not fit the memory budget: call it
+  /// after every few megabytes that were read. What was verified stays verified.
+  void keep_to_budget() const noexcept;
+  /// The same in any case.
+  void drop_pages() const noexcept;
+  /// Bytes of blocks that verify() touched since pages were dropped.
+  std::uint64_t touched_bytes() const noexcept { return touched_.load() * kBlockBytes; }
   /// Throws if the file was written to or cut since it was opened, also if that happened while
   /// somebody read it: ask before use, and again before what was read is believed.
   void check_unchanged() const;
@@ -135,7 +143,12 @@ class BlockFile {
   SegmentDigest digest_;
   std::uint64_t covered_ = 0;  // bytes before the block hashes
   std::span<const std::uint64_t> block_hashes_;
-  std::unique_ptr<std::atomic<bool>[]> verified_;  // one per block; set once its hash was right
+  static constexpr std::uint8_t kVerified = 1;  // its hash was right
+  static constexpr std::uint8_t kTouched = 2;   // since pages were dropped
+  std::unique_ptr<std::atomic<std::uint8_t>[]> blocks_;
+  mutable std::atomic<std::uint64_t> touched_ = 0;  // blocks
+  mutable std::atomic<bool> over_budget_ = false;
+  mutable MemoryBudget::Share share_;  // of the touched blocks
 };
 
 }  // namespace nearlite

@@ -1,80 +1,121 @@
 #include <immintrin.h>
 
-#include "codes.h"
+#include <algorithm>
+
+#include "code_scan.h"
 
 namespace nearlite {
 namespace {
 
-/// Four products of each 32-bit lane, added. No intermediate sum leaves 16 bits (see kMaxPlane).
-__m256i dot4(__m256i codes, __m256i query) {
-  return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, query), _mm256_set1_epi16(1));
+// Bytes asked for early: the processor itself stops at the end of a page.
+constexpr std::size_t kAhead = 8192;
+// 15 * 127 * 2 = 3,810 is the most that one instruction adds up in 16 bits: eight fit.
+constexpr std::size_t kPairsIn16Bits = 4;
+
+/// Products of the low and the high halves of 32 bytes with 4 bytes of a query each, as 16 sums.
+__m256i both_halves(__m256i low, __m256i high, __m256i q_low, __m256i q_high) {
+  return _mm256_add_epi16(_mm256_maddubs_epi16(low, q_low), _mm256_maddubs_epi16(high, q_high));
 }
+
+__m256i load(const std::uint8_t* bytes) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
+}
+
+void store(std::int32_t* to, __m256i sums) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), sums);
+}
+
+__m256i widened(__m256i sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
 
 }  // namespace
 
-void code_products_avx2(const std::uint8_t* codes, std::size_t num_blocks, std::size_t groups,
-                        const std::int32_t* plane1, const std::int32_t* plane2,
-                        std::int32_t* products1, std::int32_t* products2) noexcept {
-  constexpr std::size_t kAhead =
-      8192;  // bytes asked for early: the processor itself stops at the end of a page
+void high_products_avx2(const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,
+                        const std::int32_t* plane, std::int32_t* products) noexcept {
+  const __m256i mask = _mm256_set1_epi8(15);
   for (std::size_t block = 0; block < num_blocks; ++block) {
-    __m256i low1 = _mm256_setzero_si256();  // rows 0 to 7
-    __m256i low2 = _mm256_setzero_si256();
-    __m256i high1 = _mm256_setzero_si256();  // rows 8 to 15
-    __m256i high2 = _mm256_setzero_si256();
-    for (std::size_t group = 0; group < groups; ++group) {
-      _mm_prefetch(reinterpret_cast<const char*>(codes) + kAhead, _MM_HINT_T0);
-      const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes));
-      const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + 32));
-      const __m256i q1 = _mm256_set1_epi32(plane1[group]);
-      const __m256i q2 = _mm256_set1_epi32(plane2[group]);
-      low1 = _mm256_add_epi32(low1, dot4(low, q1));
-      low2 = _mm256_add_epi32(low2, dot4(low, q2));
-      high1 = _mm256_add_epi32(high1, dot4(high, q1));
-      high2 = _mm256_add_epi32(high2, dot4(high, q2));
-      codes += kCodeBlock * kCodeGroup;
+    __m256i first = _mm256_setzero_si256();   // rows 0 to 7
+    __m256i second = _mm256_setzero_si256();  // rows 8 to 15
+    for (std::size_t pair = 0; pair < pairs;) {
+      __m256i first16 = _mm256_setzero_si256();
+      __m256i second16 = _mm256_setzero_si256();
+      for (const std::size_t end = std::min(pairs, pair + kPairsIn16Bits); pair < end; ++pair) {
+        _mm_prefetch(reinterpret_cast<const char*>(high) + kAhead, _MM_HINT_T0);
+        const __m256i a = load(high);
+        const __m256i b = load(high + 32);
+        const __m256i q_low = _mm256_set1_epi32(plane[2 * pair]);
+        const __m256i q_high = _mm256_set1_epi32(plane[2 * pair + 1]);
+        const __m256i a_high = _mm256_and_si256(_mm256_srli_epi16(a, 4), mask);
+        const __m256i b_high = _mm256_and_si256(_mm256_srli_epi16(b, 4), mask);
+        first16 = _mm256_add_epi16(first16,
+                                   both_halves(_mm256_and_si256(a, mask), a_high, q_low, q_high));
+        second16 = _mm256_add_epi16(second16,
+                                    both_halves(_mm256_and_si256(b, mask), b_high, q_low, q_high));
+        high += kCodeBlock * 4;
+      }
+      first = _mm256_add_epi32(first, widened(first16));
+      second = _mm256_add_epi32(second, widened(second16));
     }
-    const std::size_t at = block * kCodeBlock;
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(products1 + at), low1);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(products1 + at + 8), high1);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(products2 + at), low2);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(products2 + at + 8), high2);
+    store(products + block * kCodeBlock, first);
+    store(products + block * kCodeBlock + 8, second);
   }
 }
 
-float bound_rows_avx2(const std::int32_t* products1, const std::int32_t* products2,
-                      const float* scales, const float* code_norms, const float* residual_norms,
-                      std::size_t count, const CodeBounds& bounds, float* upper,
-                      float* error) noexcept {
-  const auto integers = [](const std::int32_t* values) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
-  };
-  const __m256i offset1 = _mm256_set1_epi32(bounds.offset1);
-  const __m256i offset2 = _mm256_set1_epi32(bounds.offset2);
+void high_products_of_four_avx2(const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,
+                                const std::int32_t* planes, std::int32_t* products,
+                                std::size_t stride) noexcept {
+  const __m256i mask = _mm256_set1_epi8(15);
+  for (std::size_t part = 0; part < 2 * num_blocks; ++part) {  // 8 rows
+    const std::uint8_t* at = high + part / 2 * pairs * 64 + part % 2 * 32;
+    __m256i sums[kManyQueries] = {};
+    for (std::size_t pair = 0; pair < pairs;) {
+      __m256i sums16[kManyQueries] = {};
+      for (const std::size_t end = std::min(pairs, pair + kPairsIn16Bits); pair < end; ++pair) {
+        _mm_prefetch(reinterpret_cast<const char*>(at) + kAhead, _MM_HINT_T0);
+        const __m256i a = load(at);
+        const __m256i a_low = _mm256_and_si256(a, mask);
+        const __m256i a_high = _mm256_and_si256(_mm256_srli_epi16(a, 4), mask);
+        const std::int32_t* q = planes + 2 * pair * kManyQueries;
+        for (std::size_t i = 0; i < kManyQueries; ++i) {
+          sums16[i] =
+              _mm256_add_epi16(sums16[i], both_halves(a_low, a_high, _mm256_set1_epi32(q[i]),
+                                                      _mm256_set1_epi32(q[kManyQueries + i])));
+        }
+        at += kCodeBlock * 4;
+      }
+      for (std::size_t i = 0; i < kManyQueries; ++i)
+        sums[i] = _mm256_add_epi32(sums[i], widened(sums16[i]));
+    }
+    for (std::size_t i = 0; i < kManyQueries; ++i) store(products + i * stride + part * 8, sums[i]);
+  }
+}
+
+float bound_rows_avx2(const std::int32_t* products, const float* scales, const float* high_norms,
+                      const float* high_residuals, std::size_t count, const HighBounds& bounds,
+                      float* upper) noexcept {
+  const __m256i offset = _mm256_set1_epi32(bounds.offset);
   __m256 best = _mm256_set1_ps(-__builtin_inff());
   std::size_t i = 0;
   for (; i + 8 <= count; i += 8) {
-    const __m256 p1 = _mm256_cvtepi32_ps(_mm256_sub_epi32(integers(products1 + i), offset1));
-    const __m256 p2 = _mm256_cvtepi32_ps(_mm256_sub_epi32(integers(products2 + i), offset2));
-    const __m256 product = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(bounds.scale1), p1),
-                                         _mm256_mul_ps(_mm256_set1_ps(bounds.scale2), p2));
-    const __m256 errors = _mm256_add_ps(
+    const __m256 centered = _mm256_cvtepi32_ps(_mm256_sub_epi32(
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(products + i)), offset));
+    const __m256 product = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(bounds.factor), centered),
+                                         _mm256_set1_ps(bounds.shift));
+    const __m256 error = _mm256_add_ps(
         _mm256_add_ps(
-            _mm256_mul_ps(_mm256_set1_ps(bounds.error_norm), _mm256_loadu_ps(code_norms + i)),
-            _mm256_mul_ps(_mm256_set1_ps(bounds.norm), _mm256_loadu_ps(residual_norms + i))),
+            _mm256_mul_ps(_mm256_set1_ps(bounds.error_norm), _mm256_loadu_ps(high_norms + i)),
+            _mm256_mul_ps(_mm256_set1_ps(bounds.norm), _mm256_loadu_ps(high_residuals + i))),
         _mm256_set1_ps(bounds.slack));
     const __m256 uppers =
-        _mm256_add_ps(_mm256_add_ps(_mm256_set1_ps(bounds.offset),
+        _mm256_add_ps(_mm256_add_ps(_mm256_set1_ps(bounds.mean_product),
                                     _mm256_mul_ps(_mm256_loadu_ps(scales + i), product)),
-                      errors);
-    _mm256_storeu_ps(error + i, errors);
+                      error);
     _mm256_storeu_ps(upper + i, uppers);
     best = _mm256_max_ps(best, uppers);
   }
   float lanes[8];
   _mm256_storeu_ps(lanes, best);
-  float greatest = bound_rows_scalar(products1 + i, products2 + i, scales + i, code_norms + i,
-                                     residual_norms + i, count - i, bounds, upper + i, error + i);
+  float greatest = bound_rows_scalar(products + i, scales + i, high_norms + i, high_residuals + i,
+                                     count - i, bounds, upper + i);
   for (const float lane : lanes) greatest = lane > greatest ? lane : greatest;
   return greatest;
 }

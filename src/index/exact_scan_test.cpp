@@ -8,7 +8,7 @@
 #include <cstring>
 #include <random>
 
-#include "codes.h"
+#include "code_scan.h"
 #include "collector.h"
 #include "dot.h"
 #include "nearlite/base/cpu.h"
@@ -48,66 +48,70 @@ TEST(DotRows, GivesTheSameBitsOnEveryProcessor) {
   }
 }
 
-TEST(CodeProducts, AreEqualOnEveryProcessor) {
+std::vector<std::uint8_t> random_bytes(std::size_t count, std::mt19937& random) {
+  std::vector<std::uint8_t> bytes(count);
+  for (std::uint8_t& byte : bytes)
+    byte = static_cast<std::uint8_t>(random() % 2 == 0 ? 255 : random() % 256);
+  return bytes;
+}
+
+/// Words of four signed bytes from -127 to 127, many of them at the ends: the sums that come
+/// nearest to overflow.
+std::vector<std::int32_t> random_plane(std::size_t words, std::mt19937& random) {
+  std::vector<std::int8_t> bytes(4 * words);
+  for (std::size_t j = 0; j < bytes.size(); ++j) {
+    const int any = static_cast<int>(random() % 255) - 127;
+    bytes[j] = static_cast<std::int8_t>(j / 97 % 2 == 0 ? (j % 5 == 0 ? -127 : 127) : any);
+  }
+  std::vector<std::int32_t> plane(words);
+  std::memcpy(plane.data(), bytes.data(), bytes.size());
+  return plane;
+}
+
+TEST(HighProducts, AreEqualOnEveryProcessor) {
   std::mt19937 random(1);
-  for (const std::size_t groups : {1U, 2U, 3U, 12U, 96U}) {
+  for (const std::size_t pairs : {1U, 2U, 3U, 4U, 5U, 12U, 48U, 129U}) {
     const std::size_t blocks = 3;
-    std::vector<std::uint8_t> codes(blocks * groups * 64);
-    for (std::uint8_t& code : codes)
-      code = static_cast<std::uint8_t>(random() % 2 == 0 ? 255 : 1 + random() % 255);
-    std::vector<std::int32_t> plane1(groups);
-    std::vector<std::int32_t> plane2(groups);
-    for (std::size_t j = 0; j < 4 * groups; ++j) {
-      const auto extreme = static_cast<std::int8_t>(
-          j % 3 == 0 ? -64 : 64);  // the sums that come nearest to overflow
-      const auto any = static_cast<std::int8_t>(static_cast<int>(random() % 129) - 64);
-      std::memcpy(reinterpret_cast<char*>(plane1.data()) + j, &extreme, 1);
-      std::memcpy(reinterpret_cast<char*>(plane2.data()) + j, &any, 1);
-    }
-    const auto run = [&](CodeProducts products) {
-      std::vector<std::int32_t> out(2 * blocks * 16);
-      products(codes.data(), blocks, groups, plane1.data(), plane2.data(), out.data(),
-               out.data() + blocks * 16);
+    const auto codes = random_bytes(blocks * pairs * 64, random);
+    const auto plane = random_plane(2 * pairs, random);
+    const auto run = [&](HighProducts products) {
+      std::vector<std::int32_t> out(blocks * 16);
+      products(codes.data(), blocks, pairs, plane.data(), out.data());
       return out;
     };
-    const auto expected = run(code_products_scalar);
+    const auto expected = run(high_products_scalar);
     if (cpu_features().avx2) {
-      EXPECT_EQ(run(code_products_avx2), expected) << groups;
+      EXPECT_EQ(run(high_products_avx2), expected) << pairs;
     }
-    if (cpu_features().avx512_vnni) {
-      EXPECT_EQ(run(code_products_vnni), expected) << groups;
+    if (cpu_features().avx512 && cpu_features().avx512_vnni) {
+      EXPECT_EQ(run(high_products_vnni), expected) << pairs;
     }
   }
 }
 
-TEST(CodeProducts, OfFourQueriesAreThoseOfEachAlone) {
-  const CodeProductsOfFour of_four = code_products_of_four();
-  if (of_four == nullptr) GTEST_SKIP() << "this processor takes queries one by one";
+TEST(HighProducts, OfFourQueriesAreThoseOfEachAlone) {
   std::mt19937 random(2);
   for (const std::size_t blocks : {1U, 2U, 5U, 16U}) {
-    const std::size_t groups = 23;
-    std::vector<std::uint8_t> codes(blocks * groups * 64);
-    for (std::uint8_t& code : codes) code = static_cast<std::uint8_t>(1 + random() % 255);
-    std::vector<std::int32_t> planes(groups * 8);
-    for (std::int32_t& word : planes) word = static_cast<std::int32_t>(random() & 0x3f3f3f3f);
+    const std::size_t pairs = 23;
+    const auto codes = random_bytes(blocks * pairs * 64, random);
+    const auto planes = random_plane(2 * pairs * 4, random);
     const std::size_t stride = std::size_t{16} * 16;
-    std::vector<std::int32_t> together(8 * stride);
-    of_four(codes.data(), blocks, groups, planes.data(), together.data(), stride);
-    for (std::size_t query = 0; query < 4; ++query) {
-      std::vector<std::int32_t> plane1(groups);
-      std::vector<std::int32_t> plane2(groups);
-      for (std::size_t group = 0; group < groups; ++group) {
-        plane1[group] = planes[group * 8 + 2 * query];
-        plane2[group] = planes[group * 8 + 2 * query + 1];
+    const auto expect_each = [&](HighProductsOfFour of_four) {
+      std::vector<std::int32_t> together(4 * stride);
+      of_four(codes.data(), blocks, pairs, planes.data(), together.data(), stride);
+      for (std::size_t query = 0; query < 4; ++query) {
+        std::vector<std::int32_t> plane(2 * pairs);
+        for (std::size_t word = 0; word < plane.size(); ++word)
+          plane[word] = planes[word * 4 + query];
+        std::vector<std::int32_t> alone(blocks * 16);
+        high_products_scalar(codes.data(), blocks, pairs, plane.data(), alone.data());
+        for (std::size_t i = 0; i < alone.size(); ++i)
+          EXPECT_EQ(together[query * stride + i], alone[i]);
       }
-      std::vector<std::int32_t> alone(2 * blocks * 16);
-      code_products_scalar(codes.data(), blocks, groups, plane1.data(), plane2.data(), alone.data(),
-                           alone.data() + blocks * 16);
-      for (std::size_t i = 0; i < blocks * 16; ++i) {
-        EXPECT_EQ(together[2 * query * stride + i], alone[i]);
-        EXPECT_EQ(together[(2 * query + 1) * stride + i], alone[blocks * 16 + i]);
-      }
-    }
+    };
+    if (cpu_features().avx2) expect_each(high_products_of_four_avx2);
+    if (cpu_features().avx512 && cpu_features().avx512_vnni)
+      expect_each(high_products_of_four_vnni);
   }
 }
 
@@ -117,32 +121,45 @@ TEST(BoundRows, AreEqualOnEveryProcessor) {
     return static_cast<float>(std::uniform_real_distribution<>(least, most)(random));
   };
   for (const std::size_t count : {1U, 7U, 8U, 16U, 37U, 256U}) {
-    std::vector<std::int32_t> products(2 * count);
-    for (std::int32_t& product : products)
-      product = static_cast<std::int32_t>(random() % 4'000'000);
+    std::vector<std::int32_t> products(count);
+    for (std::int32_t& product : products) product = static_cast<std::int32_t>(random() % 400'000);
     std::vector<float> arrays(3 * count);
     for (float& value : arrays) value = some(0, 1);
-    const CodeBounds bounds{.scale1 = some(0, 1e-3),
-                            .scale2 = some(0, 1e-5),
-                            .offset1 = 1'900'000,
-                            .offset2 = 2'100'000,
-                            .offset = some(-1, 1),
+    const HighBounds bounds{.factor = some(0, 1e-3),
+                            .shift = some(-1, 1),
+                            .offset = 190'000,
+                            .mean_product = some(-1, 1),
                             .error_norm = some(0, 1e-3),
                             .norm = 1,
                             .slack = 4e-6F};
     const auto run = [&](BoundRows bound) {
-      std::vector<float> out(2 * count + 1);
-      out[2 * count] =
-          bound(products.data(), products.data() + count, arrays.data(), arrays.data() + count,
-                arrays.data() + 2 * count, count, bounds, out.data(), out.data() + count);
+      std::vector<float> out(count + 1);
+      out[count] = bound(products.data(), arrays.data(), arrays.data() + count,
+                         arrays.data() + 2 * count, count, bounds, out.data());
       return out;
     };
     const auto expected = run(bound_rows_scalar);
     if (cpu_features().avx2) {
       EXPECT_EQ(run(bound_rows_avx2), expected) << count;
     }
-    if (cpu_features().avx512 && cpu_features().avx512_vnni) {
-      EXPECT_EQ(run(bound_rows_avx512), expected) << count;
+  }
+}
+
+TEST(Codes, OfARowAreItsRoundedValues) {
+  for (const std::size_t dim : {1U, 3U, 4U, 5U, 8U, 13U, 70U}) {
+    const Rows rows = test::gaussian_rows(37, dim, 6);
+    std::vector<float> norms;
+    for (std::size_t i = 0; i < rows.size(); ++i) norms.push_back(vector_norm(rows.row(i)));
+    const EncodedRows encoded = encode_rows(rows.view(), norms);
+    const CodeTable table = encoded.table();
+    std::vector<std::uint8_t> codes(8 * code_pairs(dim));
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      decode_row(table, i, code_pairs(dim), codes.data());
+      for (std::size_t j = 0; j < dim; ++j) {
+        const float value = rows.row(i)[j] / norms[i] - table.mean[j];
+        EXPECT_NEAR((static_cast<int>(codes[j]) - 128) * table.scales[i], value,
+                    0.5001F * table.scales[i] + 1e-6F);
+      }
     }
   }
 }

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <exception>
 #include <string>
 #include <utility>
 
+#include "calibrate.h"
 #include "collector.h"
+#include "faiss_format.h"
 #include "faiss_plugin_loader.h"
 #include "nearlite/base/error.h"
 #include "nearlite/index/flat_index.h"
@@ -22,10 +23,13 @@ using ErrorText = std::array<char, 512>;
 class Handle {
  public:
   Handle(const NearliteFaissApi& api, void* index) : api_(api), index_(index) {}
-  ~Handle() { api_.destroy(index_); }
+  ~Handle() {
+    if (index_ != nullptr) api_.destroy(index_);
+  }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
   void* get() const noexcept { return index_; }
+  void* release() noexcept { return std::exchange(index_, nullptr); }
 
  private:
   const NearliteFaissApi& api_;
@@ -49,60 +53,31 @@ struct Sink {
   }
 };
 
-template <typename T>
-T read_at(std::span<const std::byte> bytes, std::size_t offset) {
-  T value;
-  std::memcpy(&value, bytes.data() + offset, sizeof value);
-  return value;
+/// A copy of the file: what is proven of it stays true while FAISS reads, whoever writes to the
+/// file.
+std::vector<std::byte> bytes_of_file(const std::filesystem::path& file) {
+  const MappedFile mapped(file);
+  std::vector<std::byte> bytes(mapped.bytes().size());
+  mapped.copy(0, bytes);
+  return bytes;
 }
 
-/// A flat inner-product file is: "IxFI", d int32, ntotal int64, two int64 of no meaning, is_trained
-/// byte, metric int32 (0), number of floats uint64, the floats. FAISS itself believes every count
-/// in it, so all are checked here.
-void check_header(const std::filesystem::path& file, std::span<const std::byte> bytes,
-                  std::size_t dim, std::size_t rows) {
-  constexpr std::size_t kHeaderBytes = 45;
-  const auto fail = [&](const std::string& what) {
-    throw CorruptData(file.string() + ": " + what,
-                      "the file is derived: delete it and it is rebuilt from the sidecar");
-  };
-  if (bytes.empty()) fail("index file is empty");
-  if (bytes.size() < 4 || std::memcmp(bytes.data(), "IxFI", 4) != 0) {
-    fail("not a FAISS flat inner-product index: it does not start with IxFI");
-  }
-  if (bytes.size() < kHeaderBytes)
-    fail("FAISS file is cut off: " + std::to_string(bytes.size()) + " bytes");
-  const auto found_dim = read_at<std::int32_t>(bytes, 4);
-  const auto found_rows = read_at<std::int64_t>(bytes, 8);
-  if (found_dim < 0 || static_cast<std::size_t>(found_dim) != dim) {
-    fail("FAISS file has " + std::to_string(found_dim) + " dimensions, expected " +
-         std::to_string(dim));
-  }
-  if (found_rows < 0 || static_cast<std::size_t>(found_rows) != rows) {
-    fail("FAISS file has " + std::to_string(found_rows) + " vectors, expected " +
-         std::to_string(rows));
-  }
-  if (read_at<std::uint8_t>(bytes, 32) != 1 || read_at<std::int32_t>(bytes, 33) != 0) {
-    fail("FAISS file is not of the inner-product metric");
-  }
-  // Neither product can overflow: rows is the size of a list in memory and dim at most 65536.
-  if (read_at<std::uint64_t>(bytes, 37) != rows * dim ||
-      bytes.size() != kHeaderBytes + rows * dim * sizeof(float)) {
-    fail("FAISS file has " + std::to_string(bytes.size()) + " bytes, its header asks for " +
-         std::to_string(kHeaderBytes + rows * dim * sizeof(float)));
-  }
-}
+/// efSearch values that are tried.
+constexpr std::array<std::size_t, 8> kEfforts{16, 32, 64, 128, 256, 512, 1024, 2048};
 
 }  // namespace
 
-void build_faiss(const FaissPlugin& plugin, AtomicFile& file, const VectorRows& rows) {
+void build_faiss(const FaissPlugin& plugin, AtomicFile& file, const VectorRows& rows,
+                 const FaissParams& params) {
   check_rows(rows);
   const NearliteFaissApi& api = plugin.api();
   ErrorText error{};
   const auto check = [&](bool done) {
     if (!done) throw Unavailable(std::string("FAISS cannot build an index: ") + error.data());
   };
-  void* created = api.create(static_cast<int>(rows.dim), error.data(), error.size());
+  const int links = rows.ids.size() >= params.hnsw_from ? params.links : 0;
+  void* created = api.create(static_cast<int>(rows.dim), links, params.ef_construction,
+                             error.data(), error.size());
   check(created != nullptr);
   const Handle index(api, created);
   constexpr std::size_t kChunk = 1024;  // rows scaled at a time
@@ -126,88 +101,193 @@ void build_faiss(const FaissPlugin& plugin, AtomicFile& file, const VectorRows& 
 
 std::shared_ptr<const FaissIndex> FaissIndex::open(std::shared_ptr<const FaissPlugin> plugin,
                                                    const std::filesystem::path& file,
-                                                   std::size_t dim, std::vector<VectorId> ids) {
+                                                   std::size_t dim, std::vector<VectorId> ids,
+                                                   Calibration calibration) {
+  if (dim == 0 || dim > 65'536) {
+    throw InvalidArgument("index of " + std::to_string(dim) +
+                          " dimensions, 1 to 65536 are possible");
+  }
+  const std::vector<std::byte> bytes = bytes_of_file(file);
+  const FaissLayout layout = check_faiss_file(file, bytes);
+  const auto expect = [&](std::size_t found, std::size_t wanted, const char* what) {
+    if (found == wanted) return;
+    throw CorruptData(file.string() + ": FAISS file has " + std::to_string(found) + " " + what +
+                          ", expected " + std::to_string(wanted),
+                      "the file is derived: delete it and it is rebuilt from the sidecar");
+  };
+  expect(layout.dim, dim, "dimensions");
+  expect(layout.rows, ids.size(), "vectors");
   return std::shared_ptr<const FaissIndex>(
-      new FaissIndex(std::move(plugin), file, dim, std::move(ids)));
+      new FaissIndex(std::move(plugin), file, layout, std::move(ids), std::move(calibration)));
+}
+
+std::shared_ptr<const FaissIndex> FaissIndex::open(std::shared_ptr<const FaissPlugin> plugin,
+                                                   const std::filesystem::path& file) {
+  const std::vector<std::byte> bytes = bytes_of_file(file);
+  const FaissLayout layout = check_faiss_file(file, bytes);
+  std::vector<VectorId> ids(layout.rows);
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    ids[i] = VectorId{layout.ids.empty() ? static_cast<std::int64_t>(i) : layout.ids[i]};
+  return std::shared_ptr<const FaissIndex>(
+      new FaissIndex(std::move(plugin), file, layout, std::move(ids), {}));
 }
 
 FaissIndex::FaissIndex(std::shared_ptr<const FaissPlugin> plugin, const std::filesystem::path& file,
-                       std::size_t dim, std::vector<VectorId> ids)
-    : plugin_(std::move(plugin)), dim_(dim), ids_(std::move(ids)) {
-  if (dim_ == 0 || dim_ > 65'536) {
-    throw InvalidArgument("index of " + std::to_string(dim_) +
-                          " dimensions, 1 to 65536 are possible");
-  }
-  const MappedFile mapped(file);
-  check_header(file, mapped.bytes(), dim_, ids_.size());
+                       const FaissLayout& layout, std::vector<VectorId> ids,
+                       Calibration calibration)
+    : plugin_(std::move(plugin)),
+      dim_(layout.dim),
+      ids_(std::move(ids)),
+      is_graph_(layout.kind == FaissLayout::Kind::kHnsw),
+      file_bytes_(layout.index.size()),
+      calibration_(std::move(calibration)) {
   const NearliteFaissApi& api = plugin_->api();
   ErrorText error{};
-  handle_ = api.read(mapped.bytes().data(), mapped.bytes().size(), error.data(), error.size());
-  if (handle_ == nullptr)
+  Handle handle(api,
+                api.read(layout.index.data(), layout.index.size(), error.data(), error.size()));
+  if (handle.get() == nullptr)
     throw CorruptData(file.string() + ": FAISS refuses the file: " + error.data());
-  vectors_ = api.vectors(handle_);
+  vectors_ = api.vectors(handle.get());
   norms_.resize(ids_.size());
   for (std::size_t i = 0; i < norms_.size(); ++i) {
     norms_[i] = vector_norm({vectors_ + i * dim_, dim_});
+    has_zeros_ = has_zeros_ || norms_[i] == 0;
     if (!std::isfinite(norms_[i])) {
-      api.destroy(handle_);
       throw CorruptData(file.string() + ": vector " + std::to_string(i) +
-                        " of the FAISS file is not finite");
+                        " of the FAISS file is of no finite length");
     }
   }
+  handle_ = handle.release();
 }
 
 FaissIndex::~FaissIndex() { plugin_->api().destroy(handle_); }
 
-SearchResult FaissIndex::search(std::span<const float> query, const SearchParams& params) const {
-  const std::vector<float> unit = unit_query(query, dim_, params);
-  std::vector<std::uint8_t> allowed((ids_.size() + 7) / 8);
-  std::size_t num_allowed = 0;
+std::uint64_t FaissIndex::memory_bytes() const noexcept {
+  return file_bytes_ + ids_.size() * (sizeof(VectorId) + sizeof(float));
+}
+
+/// Which slots a search may return.
+struct FaissIndex::Allowed {
+  std::vector<std::uint8_t> bits;  // empty: all
+  std::size_t count = 0;
+};
+
+FaissIndex::Allowed FaissIndex::allowed_by(const SearchParams& params) const {
+  Allowed allowed{.bits = {}, .count = ids_.size()};
+  if (!has_zeros_ && !params.filter && !params.among) return allowed;
+  const Collector filter(params);
+  allowed.bits.resize((ids_.size() + 7) / 8);
+  allowed.count = 0;
   for (std::size_t i = 0; i < ids_.size(); ++i) {
-    if (norms_[i] == 0 || (params.filter && !params.filter(ids_[i]))) continue;
-    allowed[i / 8] = static_cast<std::uint8_t>(allowed[i / 8] | (1U << (i % 8)));
-    ++num_allowed;
+    if (norms_[i] == 0 || !filter.accepts(ids_[i])) continue;
+    allowed.bits[i / 8] = static_cast<std::uint8_t>(allowed.bits[i / 8] | (1U << (i % 8)));
+    ++allowed.count;
   }
-  const bool all = num_allowed == ids_.size();
-  // FAISS rounds in another order and breaks ties as it likes. So it is asked for more than k,
-  // until nothing that it left out can belong to the k best: each sum differs from ours by at most
-  // dim roundings on either side.
+  return allowed;
+}
+
+bool FaissIndex::offer_best(std::span<const float> unit_query, const Allowed& allowed,
+                            std::size_t count, std::size_t effort, Collector& collector) const {
+  if (count == 0) return true;
+  std::vector<float> products(count);
+  std::vector<std::int64_t> slots(count);
+  ErrorText error{};
+  if (plugin_->api().search(handle_, unit_query.data(), static_cast<std::int64_t>(count),
+                            allowed.bits.empty() ? nullptr : allowed.bits.data(),
+                            allowed.bits.size(), static_cast<int>(effort), products.data(),
+                            slots.data(), error.data(), error.size()) == 0) {
+    throw Unavailable(std::string("FAISS cannot search: ") + error.data());
+  }
+  for (const std::int64_t slot : slots) {
+    if (slot < 0 || static_cast<std::size_t>(slot) >= ids_.size()) continue;
+    const auto i = static_cast<std::size_t>(slot);
+    collector.offer(similarity_of(unit_query, vectors_ + i * dim_, norms_[i]), ids_[i]);
+  }
+  // FAISS rounds in another order and breaks ties as it likes; each sum differs from ours by at
+  // most dim roundings on either side.
   const float error_bound = static_cast<float>(dim_ + 16) * 1.2e-7F;
-  std::size_t ask = std::min(num_allowed, params.k > num_allowed ? num_allowed : params.k + 16);
+  return count == allowed.count || collector.floor() > products.back() + error_bound;
+}
+
+SearchResult FaissIndex::search_flat(std::span<const float> unit_query,
+                                     const SearchParams& params) const {
+  const Allowed allowed = allowed_by(params);
+  // More than k are asked for until nothing that was left out can belong to the k best.
+  std::size_t ask = std::min(allowed.count, params.k > allowed.count ? params.k : params.k + 16);
   while (true) {
-    std::vector<float> products(ask);
-    std::vector<std::int64_t> slots(ask);
-    ErrorText error{};
-    const NearliteFaissApi& api = plugin_->api();
-    if (ask > 0 && api.search(handle_, unit.data(), static_cast<std::int64_t>(ask),
-                              all ? nullptr : allowed.data(), allowed.size(), products.data(),
-                              slots.data(), error.data(), error.size()) == 0) {
-      throw Unavailable(std::string("FAISS cannot search: ") + error.data());
-    }
-    Collector collector(SearchParams{.k = params.k});
-    for (const std::int64_t slot : slots) {
-      if (slot < 0 || static_cast<std::size_t>(slot) >= ids_.size()) continue;
-      const auto i = static_cast<std::size_t>(slot);
-      collector.offer(similarity_of(unit, vectors_ + i * dim_, norms_[i]), ids_[i]);
-    }
-    if (ask == num_allowed || collector.floor() > products.back() + error_bound) {
-      collector.count_scored(num_allowed);
+    Collector collector(params);
+    if (offer_best(unit_query, allowed, ask, 0, collector)) {
+      collector.count_scored(allowed.count);
       SearchResult result = collector.finish();
       result.path = "faiss";
       return result;
     }
-    ask = std::min(num_allowed, ask * 4);
+    ask = std::min(allowed.count, ask * 4);
   }
 }
 
-std::optional<double> FaissIndex::estimated_us(const SearchParams& /*params*/) const {
-  std::call_once(timed_, [this] {
-    const std::vector<float> query(dim_, 1.0F);
-    const ThreadStopwatch watch;
-    search(query, {});
-    cost_us_ = watch.elapsed_us();
+SearchResult FaissIndex::scan(std::span<const float> unit_query, const SearchParams& params) const {
+  Collector collector(params);
+  scan_rows(unit_query, vectors_, dim_, norms_, ids_, collector);
+  return collector.finish();
+}
+
+SearchResult FaissIndex::search_with_effort(std::span<const float> query,
+                                            const SearchParams& params, std::size_t effort) const {
+  const std::vector<float> unit = unit_query(query, dim_, params);
+  if (!is_graph_) return search_flat(unit, params);
+  const Allowed allowed = allowed_by(params);
+  // A few more than k, since equal ones come in FAISS's order.
+  const std::size_t ask = std::min(allowed.count, std::max(params.k, params.k + 8));
+  Collector collector(params);
+  constexpr std::size_t kMostEffort = std::size_t{1} << 30;
+  offer_best(unit, allowed, ask, std::min(std::max(effort, ask), kMostEffort), collector);
+  if (collector.found() < std::min(params.k, allowed.count)) return scan(unit, params);
+  collector.count_scored(std::max(effort, ask));  // FAISS does not say how many it looked at
+  SearchResult result = collector.finish();
+  result.path = "faiss";
+  result.recall = 0.0;  // nobody measured what this effort reaches
+  return result;
+}
+
+SearchResult FaissIndex::search(std::span<const float> query, const SearchParams& params) const {
+  const std::vector<float> unit = unit_query(query, dim_, params);
+  if (!is_graph_) return search_flat(unit, params);
+  const auto most = static_cast<double>(ids_.size());
+  const std::optional<Effort> effort = effort_for(calibration(), params, ids_, most);
+  if (!effort) return scan(unit, params);
+  SearchResult result = search_with_effort(query, params, effort->search_k);
+  if (result.path == "faiss") result.recall = effort->recall_low;
+  return result;
+}
+
+const Calibration& FaissIndex::calibration(const AskedQuestions& asked) const {
+  std::call_once(measured_, [&] {
+    if (!is_graph_) {
+      const std::vector<float> query(dim_, 1.0F);
+      const ThreadStopwatch watch;
+      search(query, {});
+      flat_us_ = watch.elapsed_us();
+    } else if (calibration_.empty()) {
+      calibration_ = measure_calibration(
+          {vectors_, dim_, dim_, norms_, ids_}, kEfforts,
+          [this](std::span<const float> query, const SearchParams& params, std::size_t effort) {
+            return search_with_effort(query, params, effort);
+          },
+          asked);
+    }
   });
-  return cost_us_;
+  return calibration_;
+}
+
+std::optional<double> FaissIndex::estimated_us(const SearchParams& params) const {
+  if (!is_graph_) {
+    calibration();
+    return flat_us_;
+  }
+  const auto effort = effort_for(calibration(), params, ids_, static_cast<double>(ids_.size()));
+  if (!effort) return std::nullopt;
+  return effort->microseconds;
 }
 
 void FaissIndex::save(const std::filesystem::path& file) const {

@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "nearlite/base/error.h"
 #include "nearlite/index/backend_file.h"
 #include "nearlite/index/flat_index.h"
+#include "nearlite/index/id_set.h"
 #include "test_vectors.h"
 
 namespace nearlite {
@@ -47,6 +49,10 @@ class Faiss : public testing::Test {
     build_backend_file(Backend::kFaiss, rows.view(), folder_ / "a.faiss");
     return open_backend_file(Backend::kFaiss, folder_ / "a.faiss", rows.dim, rows.ids);
   }
+  std::shared_ptr<const FaissIndex> graph_of(const test::Rows& rows) {
+    build_backend_file(Backend::kFaiss, rows.view(), folder_ / "a.faiss", {.faiss_hnsw_from = 0});
+    return FaissIndex::open(load_faiss_plugin(), folder_ / "a.faiss", rows.dim, rows.ids);
+  }
   test::TemporaryFolder folder_;
 };
 
@@ -74,6 +80,50 @@ TEST_F(Faiss, SavesTheFileThatItRead) {
   const test::Rows rows = test::clustered_rows(100, 8, 4);
   index_of(rows)->save(folder_ / "b.faiss");
   EXPECT_EQ(read_file(folder_ / "a.faiss"), read_file(folder_ / "b.faiss"));
+}
+
+TEST_F(Faiss, AGraphFindsWhatItPromises) {
+  const test::Rows rows = test::clustered_rows(5000, 48, 4);
+  const auto graph = graph_of(rows);
+  ASSERT_TRUE(graph->is_graph());
+  for (const double asked : {0.9, 0.99}) {
+    std::size_t found = 0;
+    for (std::size_t i = 0; i < 50; ++i) {
+      const SearchResult result = graph->search(rows.row(i * 97), {.recall = asked});
+      EXPECT_GE(result.recall, asked);
+      for (const std::int64_t id : test::ids_in(exact_search(rows.view(), rows.row(i * 97), {})))
+        found += std::ranges::count(test::ids_in(result), id);
+    }
+    EXPECT_GE(static_cast<double>(found) / 500.0, asked);
+  }
+}
+
+TEST_F(Faiss, AGraphIsOnlyWrittenForManyVectors) {
+  const test::Rows rows = test::clustered_rows(60, 8, 4);
+  const auto built = build_backend_file(Backend::kFaiss, rows.view(), folder_ / "b.faiss",
+                                        {.faiss_hnsw_from = 61});
+  EXPECT_TRUE(built.calibration_json.empty());
+  EXPECT_EQ(read_file(folder_ / "b.faiss").substr(0, 4), "IxFI");
+  build_backend_file(Backend::kFaiss, rows.view(), folder_ / "c.faiss", {.faiss_hnsw_from = 60});
+  EXPECT_EQ(read_file(folder_ / "c.faiss").substr(0, 4), "IHNf");
+}
+
+TEST_F(Faiss, TheSameRowsGiveTheSameGraph) {
+  const test::Rows rows = test::clustered_rows(500, 16, 4);
+  graph_of(rows)->save(folder_ / "b.faiss");
+  EXPECT_EQ(read_file(folder_ / "a.faiss"), read_file(folder_ / "b.faiss"));
+  graph_of(rows);
+  EXPECT_EQ(read_file(folder_ / "a.faiss"), read_file(folder_ / "b.faiss"));
+}
+
+TEST_F(Faiss, AFilterThatFewPassIsAnsweredWhole) {
+  const test::Rows rows = test::clustered_rows(3000, 16, 4);
+  const auto graph = graph_of(rows);
+  std::vector<VectorId> few;
+  for (std::size_t i = 0; i < rows.size(); i += 300) few.push_back(rows.ids[i]);
+  const auto among = std::make_shared<const IdSet>(few);
+  EXPECT_EQ(test::ids_in(graph->search(rows.row(5), {.among = among})),
+            test::ids_in(exact_search(rows.view(), rows.row(5), {.among = among})));
 }
 
 TEST_F(Faiss, KnowsWhatAQueryCosts) {

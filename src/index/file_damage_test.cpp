@@ -419,36 +419,6 @@ INSTANTIATE_TEST_SUITE_P(All, ForeignFiles, testing::Values(Backend::kAnnoy, Bac
 
 #ifdef NEARLITE_TEST_FAISS
 INSTANTIATE_TEST_SUITE_P(Plugin, ForeignFiles, testing::Values(Backend::kFaiss), name_of_backend);
-
-TEST(FaissDamage, EveryFlippedBitOfTheHeaderIsFound) {
-  const test::TemporaryFolder folder;
-  const auto file = folder / "a.faiss";
-  const test::Rows rows = test::clustered_rows(50, 8, 1);
-  build_backend_file(Backend::kFaiss, rows.view(), file);
-  const std::string good = read_file(file);
-  const auto open = [&] { open_backend_file(Backend::kFaiss, file, 8, rows.ids); };
-  for (std::size_t bit = 0; bit < 8 * 45; ++bit) {
-    if (bit / 8 >= 16 && bit / 8 < 32) continue;  // two numbers that FAISS writes and nobody reads
-    write_bytes(file, flipped(good, bit / 8, bit % 8));
-    corruption_of(open);
-  }
-  for (std::size_t size = 0; size < good.size(); size += 13) {
-    write_bytes(file, good.substr(0, size));
-    corruption_of(open);
-  }
-  write_bytes(file, good + 'x');
-  corruption_of(open);
-  for (const std::uint64_t count :
-       {std::uint64_t{0}, std::uint64_t{1} << 40, std::uint64_t{1} << 62,
-        std::numeric_limits<std::uint64_t>::max()}) {
-    write_bytes(file, with_value(good, 37, count));
-    corruption_of(open);
-    write_bytes(file, with_value(good, 8, count));
-    corruption_of(open);
-  }
-  write_bytes(file, with_value(good, 45, std::numeric_limits<float>::quiet_NaN()));
-  corruption_of(open);
-}
 #endif
 
 }  // namespace

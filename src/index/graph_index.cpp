@@ -77,6 +77,13 @@ GraphIndex::GraphIndex(std::unique_ptr<BlockFile> file)
       walks_(std::make_unique<Walks>()) {}
 GraphIndex::~GraphIndex() = default;
 
+std::uint64_t GraphIndex::memory_bytes() const noexcept {
+  std::uint64_t bytes = codes_->bytes().size() + graph_->member_codes.bytes().size() +
+                        (codes_->size() + graph_->members.size()) * 2 * sizeof(float);
+  for (const GraphLevel& level : graph_->levels) bytes += level.links.size();
+  return bytes;
+}
+
 std::size_t GraphIndex::dim() const noexcept { return file_->info().dim; }
 const SegmentInfo& GraphIndex::info() const noexcept { return file_->info(); }
 
@@ -109,6 +116,7 @@ void GraphIndex::load_and_check() {
     if (i > 0 && ids_[i] <= ids_[i - 1]) file.fail("graph has ids that do not ascend");
   }
   graph_->copy_member_codes(*codes_);
+  file_->drop_pages();  // all that walks read was copied
 }
 
 void GraphIndex::load_levels() {

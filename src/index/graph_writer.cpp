@@ -36,7 +36,7 @@ FileSection section(GraphSection kind, std::span<const T> values, std::size_t le
 constexpr std::array<std::size_t, 14> kEfforts{12,  16,  24,  32,  48,  64,  96,
                                                128, 192, 256, 384, 512, 768, 1024};
 
-Calibration calibrate(const GraphRows& graph) {
+Calibration calibrate(const GraphRows& graph, const AskedQuestions& asked) {
   GraphWalk walk;
   const std::size_t dim = graph.codes.dim();
   return measure_calibration(
@@ -45,7 +45,8 @@ Calibration calibrate(const GraphRows& graph) {
         const auto unit = unit_query(query, dim, params);
         auto found = search_graph(graph, walk, unit, params, effort, [](auto) {});
         return found ? *std::move(found) : SearchResult{};
-      });
+      },
+      asked);
 }
 
 }  // namespace
@@ -62,7 +63,8 @@ SegmentDigest build_graph_file(AtomicFile& file, const VectorRows& rows, const S
                                    .effort = options.effort,
                                    .seed = options.seed,
                                    .threads = options.threads});
-  const std::string calibration = calibrate({graph, codes, rows.ids, norms, rows.values}).to_json();
+  const std::string calibration =
+      calibrate({graph, codes, rows.ids, norms, rows.values}, options.asked).to_json();
   std::vector<GraphLevelParams> levels;
   for (const GraphLevel& level : graph.levels) {
     levels.push_back({static_cast<std::uint32_t>(level.size),

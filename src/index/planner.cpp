@@ -4,7 +4,7 @@
 #include <limits>
 #include <vector>
 
-#include "codes.h"
+#include "code_scan.h"
 #include "nearlite/index/calibration.h"
 #include "nearlite/index/id_set.h"
 #include "thread_clock.h"
@@ -16,17 +16,15 @@ constexpr std::size_t kSmallBytes = std::size_t{2} << 20;   // stays in a cache 
 constexpr std::size_t kLargeBytes = std::size_t{24} << 20;  // comes from memory
 
 double measure_scan(std::size_t bytes) {
-  constexpr std::size_t kGroups = 96;  // 384 dimensions
-  const std::size_t num_blocks = bytes / (kGroups * kCodeBlock * kCodeGroup);
-  const std::vector<std::uint8_t> codes(num_blocks * kGroups * kCodeBlock * kCodeGroup, 129);
-  const std::vector<std::int32_t> plane(kGroups, 0x01010101);
-  std::vector<std::int32_t> products1(num_blocks * kCodeBlock);
-  std::vector<std::int32_t> products2(num_blocks * kCodeBlock);
+  constexpr std::size_t kPairs = 48;  // 384 dimensions
+  const std::size_t num_blocks = bytes / (kPairs * kCodeBlock * 4);
+  const std::vector<std::uint8_t> codes(num_blocks * kPairs * kCodeBlock * 4, 0x79);
+  const std::vector<std::int32_t> plane(2 * kPairs, 0x01010101);
+  std::vector<std::int32_t> products(num_blocks * kCodeBlock);
   double best_us = std::numeric_limits<double>::infinity();
   for (int pass = 0; pass < 4; ++pass) {  // the first one warms; another process may disturb one
     const ThreadStopwatch watch;
-    code_products()(codes.data(), num_blocks, kGroups, plane.data(), plane.data(), products1.data(),
-                    products2.data());
+    high_products()(codes.data(), num_blocks, kPairs, plane.data(), products.data());
     best_us = std::min(best_us, watch.elapsed_us());
   }
   return best_us / (static_cast<double>(codes.size()) / (1 << 20));

@@ -1,9 +1,11 @@
 #include "nearlite/index/segment.h"
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <utility>
 
+#include "code_scan.h"
 #include "collector.h"
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
@@ -13,9 +15,10 @@
 namespace nearlite {
 
 std::shared_ptr<const Segment> Segment::open(const std::filesystem::path& file,
-                                             const SegmentExpectation& expectation) {
+                                             const SegmentExpectation& expectation,
+                                             std::shared_ptr<MemoryBudget> budget) {
   return std::shared_ptr<const Segment>(
-      new Segment(std::make_unique<BlockFile>(file, kSegmentFile, expectation)));
+      new Segment(std::make_unique<BlockFile>(file, kSegmentFile, expectation, std::move(budget))));
 }
 
 Segment::Segment(std::unique_ptr<BlockFile> file)
@@ -29,7 +32,7 @@ const SegmentInfo& Segment::info() const noexcept { return file_->info(); }
 const SegmentDigest& Segment::digest() const noexcept { return file_->digest(); }
 const std::filesystem::path& Segment::file() const noexcept { return file_->path(); }
 std::uint64_t Segment::scan_bytes() const noexcept {
-  return layout_->codes.codes.empty() ? layout_->values.size_bytes() : layout_->codes.scan_bytes();
+  return layout_->codes.high.empty() ? layout_->values.size_bytes() : layout_->codes.scan_bytes();
 }
 
 void Segment::verify() const {
@@ -72,13 +75,14 @@ bool are_few(std::size_t wanted, std::size_t rows) { return wanted < rows / 16; 
 
 }  // namespace
 
-void Segment::verify_codes() const {
-  file_->verify(layout_->norms);
-  file_->verify(layout_->codes.mean);
-  file_->verify(layout_->codes.scales);
-  file_->verify(layout_->codes.code_norms);
-  file_->verify(layout_->codes.residual_norms);
-  file_->verify(layout_->codes.codes);
+/// What a scan reads of these rows, but for the low halves of single ones.
+void Segment::verify_scanned(std::size_t first, std::size_t count) const {
+  const CodeTable& codes = layout_->codes;
+  for (const auto& values : {layout_->norms, codes.scales, codes.code_norms, codes.residual_norms,
+                             codes.high_norms, codes.high_residuals})
+    file_->verify(values.subspan(first, count));
+  const std::size_t row_bytes = half_code_bytes(dim());
+  file_->verify(codes.high.subspan(first * row_bytes, code_blocks(count) * kCodeBlock * row_bytes));
 }
 
 void Segment::collect(std::span<const float> unit_query, Collector& collector) const {
@@ -102,7 +106,7 @@ void Segment::collect(std::span<const std::span<const float>> unit_queries,
   }
   // Asked for many, nearly all rows would be scored again.
   const bool use_codes =
-      !layout_->codes.codes.empty() && collectors[0].k() < size() / 8 && size() <= UINT32_MAX;
+      !layout_->codes.high.empty() && collectors[0].k() < size() / 8 && size() <= UINT32_MAX;
   if (use_codes) {
     collect_by_codes(unit_queries, collectors);
   } else {
@@ -113,19 +117,33 @@ void Segment::collect(std::span<const std::span<const float>> unit_queries,
     }
   }
   file_->check_unchanged();  // else what was offered cannot be believed
+  file_->keep_to_budget();
 }
 
 void Segment::collect_by_codes(std::span<const std::span<const float>> unit_queries,
                                std::span<Collector> collectors) const {
-  verify_codes();
+  file_->verify(layout_->codes.mean);
+  const std::size_t low_bytes = half_code_bytes(dim());
+  const std::function<void(std::size_t)> touch_low = [&](std::size_t row) {
+    file_->verify(layout_->codes.low.subspan(row * low_bytes, low_bytes));
+  };
   std::vector<CodeScan> scans;
   for (std::size_t i = 0; i < collectors.size(); ++i) {
-    scans.emplace_back(layout_->codes, unit_queries[i], layout_->norms, layout_->ids,
-                       collectors[i]);
+    scans.emplace_back(layout_->codes, unit_queries[i], layout_->norms, layout_->ids, collectors[i],
+                       touch_low);
   }
-  // Many queries share what was read from memory.
-  for (std::size_t at = 0; at < size(); at += CodeScan::kMostRows)
-    CodeScan::scan_many(scans, at, std::min(CodeScan::kMostRows, size() - at));
+  // Many queries share what was read from memory. Blocks are verified, and memory is given back, a
+  // few megabytes at a time.
+  constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
+  const std::size_t piece =
+      std::max<std::size_t>(1, kPieceBytes / low_bytes / CodeScan::kMostRows) * CodeScan::kMostRows;
+  for (std::size_t from = 0; from < size(); from += piece) {
+    const std::size_t to = std::min(size(), from + piece);
+    verify_scanned(from, to - from);
+    for (std::size_t at = from; at < to; at += CodeScan::kMostRows)
+      CodeScan::scan_many(scans, at, std::min(CodeScan::kMostRows, to - at));
+    file_->keep_to_budget();
+  }
   for (std::size_t i = 0; i < scans.size(); ++i) {
     for (const CodeCandidate& candidate : scans[i].finish()) {
       if (!collectors[i].wants(candidate.upper)) continue;

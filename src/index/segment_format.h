@@ -9,16 +9,17 @@
 namespace nearlite {
 
 // The sections of docs/formats/segment-file.md.
-inline constexpr BlockFileKind kSegmentFile{"NLVECS\r\n", "NLVECEND", 1, "segment"};
+inline constexpr BlockFileKind kSegmentFile{"NLVECS\r\n", "NLVECEND", 2, "segment"};
 
 enum class SectionKind : std::uint32_t {
   kIds = 1,    // int64 [rows], strictly ascending
   kNorms = 2,  // float32 [rows]
   kRows = 3,   // float32 [rows, dim]
-  // Optional, all three or none: what codes.h explains.
-  kMean = 4,    // float32 [dim]
-  kBounds = 5,  // float32 [3, rows]: scales, code norms, residual norms
-  kCodes = 6,   // uint8 [blocks of 16 rows, groups of 4 dimensions, 16, 4]
+  // Optional, all four or none: what codes.h explains. (5 and 6 were those of version 1.)
+  kMean = 4,       // float32 [dim]
+  kBounds = 7,     // float32 [5, rows]: scales, then norms of codes, residuals, high halves, theirs
+  kHighCodes = 8,  // uint8 [blocks of 16 rows, pairs (8 dimensions), 16, 4]
+  kLowCodes = 9,   // uint8 [rows, pairs, 4]
 };
 
 /// Where things are in a checked file; pointers into the map.

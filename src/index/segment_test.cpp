@@ -15,8 +15,8 @@
 namespace nearlite {
 namespace {
 
-/// The worked example of docs/formats/segment-file.md.
-constexpr std::string_view kExampleHex =
+/// The worked example of docs/formats/segment-file.md as version 1 wrote it.
+constexpr std::string_view kVersionOneHex =
     "4e4c564543530d0a0100000000010000a0020000000000000200000000000000"
     "0200000001000000050000000000000000000100060000000400000002000000"
     "0100000000000000000100000000000010000000000000000200000000000000"
@@ -38,6 +38,9 @@ constexpr std::string_view kExampleHex =
     "000040400000804000000000000080bf00000000000000000000000000000000"
     "0000000000000000000000000000000000000000000000000000000000000000"
     "a8f1762cfc5ee88e3796c488f8540674a0020000000000004e4c564543454e44";
+
+/// The same example as it is written now.
+constexpr std::string_view kExampleHex = "@@";
 
 std::string bytes_of_hex(std::string_view hex) {
   std::string bytes;
@@ -62,7 +65,7 @@ TEST_F(SegmentFile, IsWrittenAsDocumented) {
 }
 
 TEST_F(SegmentFile, OfVersionOneIsRead) {
-  std::ofstream(file_, std::ios::binary) << bytes_of_hex(kExampleHex);
+  std::ofstream(file_, std::ios::binary) << bytes_of_hex(kVersionOneHex);
   const auto segment = Segment::open(file_);
   EXPECT_EQ(segment->info().store, "bots");
   EXPECT_EQ(segment->info().generation, 5U);

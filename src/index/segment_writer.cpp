@@ -20,12 +20,14 @@ SegmentDigest write_segment(AtomicFile& file, const VectorRows& rows, const Segm
   const auto section = [](SectionKind kind, std::span<const std::byte> bytes) {
     return FileSection{static_cast<std::uint32_t>(kind), bytes};
   };
-  const std::array sections{section(SectionKind::kIds, std::as_bytes(rows.ids)),
-                            section(SectionKind::kNorms, std::as_bytes(std::span(norms))),
-                            section(SectionKind::kMean, std::as_bytes(std::span(encoded.mean))),
-                            section(SectionKind::kBounds, std::as_bytes(std::span(encoded.bounds))),
-                            section(SectionKind::kCodes, std::as_bytes(std::span(encoded.codes))),
-                            section(SectionKind::kRows, std::as_bytes(rows.values))};
+  const std::array sections{
+      section(SectionKind::kIds, std::as_bytes(rows.ids)),
+      section(SectionKind::kNorms, std::as_bytes(std::span(norms))),
+      section(SectionKind::kMean, std::as_bytes(std::span(encoded.mean))),
+      section(SectionKind::kBounds, std::as_bytes(std::span(encoded.bounds))),
+      section(SectionKind::kHighCodes, std::as_bytes(std::span(encoded.high))),
+      section(SectionKind::kLowCodes, std::as_bytes(std::span(encoded.low))),
+      section(SectionKind::kRows, std::as_bytes(rows.values))};
   return write_block_file(file, kSegmentFile, info, rows.ids.size(), sections);
 }
 

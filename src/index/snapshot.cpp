@@ -13,13 +13,13 @@ namespace nearlite {
 namespace {
 
 /// Asks the index of a part, which fills k by itself as long as accepted rows remain.
-void collect_from_index(const SnapshotPart& part, std::span<const float> query,
-                        std::span<const float> unit, const SearchParams& params,
-                        Collector& collector, SearchResult& summary) {
+void collect_from_index(const SnapshotPart& part, const VectorIndex& index,
+                        std::span<const float> query, std::span<const float> unit,
+                        const SearchParams& params, Collector& collector, SearchResult& summary) {
   SearchParams inner = params;
   if (!collector.accepts_members())
     inner.filter = [&](VectorId id) { return collector.accepts_member(id); };
-  const SearchResult found = part.index->search(query, inner);
+  const SearchResult found = index.search(query, inner);
   // Scored again from the segment, so that equal vectors compare equal whatever the index keeps.
   part.segment->collect_found(found.neighbors, unit, collector);
   collector.count_scored(found.num_scored);
@@ -41,10 +41,11 @@ IndexSnapshot::IndexSnapshot(std::size_t dim, std::vector<SnapshotPart> parts, D
   for (const SnapshotPart& part : parts_) {
     if (!part.segment) throw InvalidArgument("a part of the snapshot has no segment");
     check(part.segment->dim(), "segment");
-    if (!part.index) continue;
-    check(part.index->dim(), "index");
-    if (part.index->size() != part.segment->size()) {
-      throw InvalidArgument("index has " + std::to_string(part.index->size()) +
+    const auto index = part.index ? part.index : part.lent_index.lock();
+    if (!index) continue;
+    check(index->dim(), "index");
+    if (index->size() != part.segment->size()) {
+      throw InvalidArgument("index has " + std::to_string(index->size()) +
                             " vectors, its segment has " + std::to_string(part.segment->size()));
     }
   }
@@ -73,9 +74,10 @@ std::vector<SearchResult> IndexSnapshot::search_batch(std::span<const float> que
       delta_.delta->collect(units[i], delta_.num_rows, collectors[i]);
   }
   for (const SnapshotPart& part : parts_) {
-    if (part.index && index_pays(*part.segment, *part.index, params, units.size())) {
+    const auto index = part.index ? part.index : part.lent_index.lock();
+    if (index && index_pays(*part.segment, *index, params, units.size())) {
       for (std::size_t i = 0; i < units.size(); ++i)
-        collect_from_index(part, views[i], views[i], params, collectors[i], summaries[i]);
+        collect_from_index(part, *index, views[i], views[i], params, collectors[i], summaries[i]);
     } else {
       part.segment->collect(views, collectors);
     }

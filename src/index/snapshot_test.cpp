@@ -107,6 +107,7 @@ class FakeIndex : public CostedIndex {
   std::optional<double> estimated_us(const SearchParams& params) const override {
     return params.recall <= best_recall_ ? std::optional(cost_us_) : std::nullopt;
   }
+  std::uint64_t memory_bytes() const noexcept override { return 0; }
 
  private:
   FlatIndex flat_;

@@ -29,4 +29,9 @@ std::optional<double> SubsetIndex::estimated_us(const SearchParams& params) cons
   return costed->estimated_us(within(params));
 }
 
+std::uint64_t SubsetIndex::memory_bytes() const noexcept {
+  const auto* costed = dynamic_cast<const CostedIndex*>(index_.get());
+  return (costed != nullptr ? costed->memory_bytes() : 0) + ids_->size() * sizeof(VectorId);
+}
+
 }  // namespace nearlite

@@ -11,6 +11,7 @@
 #include "nearlite/base/error.h"
 #include "nearlite/index/backend_file.h"
 #include "nearlite/index/flat_index.h"
+#include "nearlite/index/id_set.h"
 #include "nearlite/index/segment.h"
 #include "nearlite/index/snapshot.h"
 #include "test_vectors.h"
@@ -69,6 +70,15 @@ std::shared_ptr<const VectorIndex> make_backend(const Rows& rows,
   return open_backend_file(kBackend, file, rows.dim, rows.ids, built.calibration_json);
 }
 
+/// FAISS's own graph, whatever the number of rows.
+std::shared_ptr<const VectorIndex> make_faiss_graph(const Rows& rows,
+                                                    const test::TemporaryFolder& folder) {
+  const auto file = folder / "rows.index";
+  const BackendFile built =
+      build_backend_file(Backend::kFaiss, rows.view(), file, {.faiss_hnsw_from = 0});
+  return open_backend_file(Backend::kFaiss, file, rows.dim, rows.ids, built.calibration_json);
+}
+
 /// A segment with an index over it, and nothing else.
 template <Backend kBackend>
 std::shared_ptr<const VectorIndex> make_indexed_snapshot(const Rows& rows,
@@ -123,6 +133,25 @@ TEST_P(EveryIndex, ReturnsKThatPassTheFilter) {
   EXPECT_EQ(index->search(rows.row(7), {.k = 200, .filter = every_tenth}).neighbors.size(), 50U);
   EXPECT_TRUE(
       index->search(rows.row(7), {.filter = [](VectorId) { return false; }}).neighbors.empty());
+}
+
+TEST_P(EveryIndex, ReturnsKOfASetOfIds) {
+  const Rows rows = test::clustered_rows(500, 24, 1);
+  const auto index = index_of(rows);
+  for (const std::size_t step : {2U, 10U, 100U}) {
+    std::vector<VectorId> wanted;
+    for (std::size_t i = 0; i < rows.size(); i += step) wanted.push_back(rows.ids[i]);
+    const auto among = std::make_shared<const IdSet>(wanted);
+    const SearchResult result = index->search(rows.row(7), {.k = 20, .among = among});
+    EXPECT_EQ(result.neighbors.size(), std::min<std::size_t>(20, wanted.size()));
+    for (const Neighbor& neighbor : result.neighbors) EXPECT_TRUE(among->contains(neighbor.id));
+  }
+}
+
+TEST_P(EveryIndex, SaysHowManyVectorsItLookedAt) {
+  const Rows rows = test::clustered_rows(500, 24, 1);
+  const SearchResult result = index_of(rows)->search(rows.row(7), {.k = 20});
+  EXPECT_GE(result.num_scored, result.neighbors.size());
 }
 
 TEST_P(EveryIndex, NeverReturnsZeroVectors) {
@@ -197,6 +226,7 @@ INSTANTIATE_TEST_SUITE_P(
 #ifdef NEARLITE_TEST_FAISS
 INSTANTIATE_TEST_SUITE_P(Plugin, EveryIndex,
                          testing::Values(Kind{"Faiss", make_backend<Backend::kFaiss>},
+                                         Kind{"FaissGraph", make_faiss_graph},
                                          Kind{"FaissSnapshot",
                                               make_indexed_snapshot<Backend::kFaiss>}),
                          [](const auto& test) { return std::string(test.param.name); });

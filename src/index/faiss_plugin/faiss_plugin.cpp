@@ -2,6 +2,7 @@
 #include "faiss_plugin.h"
 
 #include <faiss/IndexFlat.h>
+#include <faiss/IndexHNSW.h>
 #include <faiss/impl/IDSelector.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_io.h>
@@ -43,8 +44,13 @@ auto guarded(char* error, std::size_t error_size, Work work) noexcept -> decltyp
   return {};
 }
 
-const faiss::IndexFlatIP& flat(const void* index) {
-  return *static_cast<const faiss::IndexFlatIP*>(index);
+const faiss::Index& index_of(const void* index) { return *static_cast<const faiss::Index*>(index); }
+
+/// The vectors of an index of either kind, or null.
+const faiss::IndexFlat* flat_of(const faiss::Index& index) {
+  if (const auto* graph = dynamic_cast<const faiss::IndexHNSWFlat*>(&index))
+    return dynamic_cast<const faiss::IndexFlat*>(graph->storage);
+  return dynamic_cast<const faiss::IndexFlat*>(&index);
 }
 
 struct SinkWriter : faiss::IOWriter {
@@ -71,13 +77,23 @@ struct BytesReader : faiss::IOReader {
   std::size_t left;
 };
 
-void* create(int dim, char* error, std::size_t error_size) {
-  return guarded(error, error_size, [&]() -> void* { return new faiss::IndexFlatIP(dim); });
+void* create(int dim, int links, int ef_construction, char* error, std::size_t error_size) {
+  return guarded(error, error_size, [&]() -> void* {
+    std::unique_ptr<faiss::Index> index;
+    if (links == 0) {
+      index = std::make_unique<faiss::IndexFlatIP>(dim);
+    } else {
+      auto graph = std::make_unique<faiss::IndexHNSWFlat>(dim, links, faiss::METRIC_INNER_PRODUCT);
+      graph->hnsw.efConstruction = ef_construction;
+      index = std::move(graph);
+    }
+    return index.release();
+  });
 }
 
 int add(void* index, const float* rows, std::int64_t count, char* error, std::size_t error_size) {
   return guarded(error, error_size, [&] {
-    static_cast<faiss::IndexFlatIP*>(index)->add(count, rows);
+    static_cast<faiss::Index*>(index)->add(count, rows);
     return 1;
   });
 }
@@ -86,7 +102,7 @@ int write(const void* index, NearliteFaissSink sink, void* context, char* error,
           std::size_t error_size) {
   return guarded(error, error_size, [&] {
     SinkWriter writer(sink, context);
-    faiss::write_index(&flat(index), &writer);
+    faiss::write_index(&index_of(index), &writer);
     return 1;
   });
 }
@@ -95,34 +111,33 @@ void* read(const void* bytes, std::size_t size, char* error, std::size_t error_s
   return guarded(error, error_size, [&]() -> void* {
     BytesReader reader(bytes, size);
     std::unique_ptr<faiss::Index> index(faiss::read_index(&reader));
-    if (dynamic_cast<faiss::IndexFlatIP*>(index.get()) == nullptr) {
-      throw std::runtime_error("not a flat inner-product index");
-    }
-    return static_cast<faiss::IndexFlatIP*>(index.release());
+    if (flat_of(*index) == nullptr || index->metric_type != faiss::METRIC_INNER_PRODUCT)
+      throw std::runtime_error("neither a flat nor an HNSW index of the inner product");
+    return index.release();
   });
 }
 
-std::int64_t size_of(const void* index) { return flat(index).ntotal; }
-int dim_of(const void* index) { return flat(index).d; }
-const float* vectors_of(const void* index) { return flat(index).get_xb(); }
+std::int64_t size_of(const void* index) { return index_of(index).ntotal; }
+int dim_of(const void* index) { return index_of(index).d; }
+const float* vectors_of(const void* index) { return flat_of(index_of(index))->get_xb(); }
 
 int search(const void* index, const float* query, std::int64_t k, const std::uint8_t* allowed,
-           std::size_t allowed_bytes, float* products, std::int64_t* slots, char* error,
-           std::size_t error_size) {
+           std::size_t allowed_bytes, int ef_search, float* products, std::int64_t* slots,
+           char* error, std::size_t error_size) {
   return guarded(error, error_size, [&] {
-    if (allowed == nullptr) {
-      flat(index).search(1, query, k, products, slots);
-    } else {
-      faiss::IDSelectorBitmap selector(allowed_bytes, allowed);
-      faiss::SearchParameters params;
-      params.sel = &selector;
-      flat(index).search(1, query, k, products, slots, &params);
-    }
+    const faiss::IDSelectorBitmap selector(allowed_bytes, allowed);
+    const bool is_graph = dynamic_cast<const faiss::IndexHNSWFlat*>(&index_of(index)) != nullptr;
+    faiss::SearchParametersHNSW of_graph;
+    faiss::SearchParameters of_flat;
+    of_graph.efSearch = ef_search;
+    faiss::SearchParameters& params = is_graph ? of_graph : of_flat;
+    if (allowed != nullptr) params.sel = const_cast<faiss::IDSelectorBitmap*>(&selector);
+    index_of(index).search(1, query, k, products, slots, &params);
     return 1;
   });
 }
 
-void destroy(void* index) { delete static_cast<faiss::IndexFlatIP*>(index); }
+void destroy(void* index) { delete static_cast<faiss::Index*>(index); }
 
 #define NEARLITE_TEXT_OF(value) #value
 #define NEARLITE_TEXT(value) NEARLITE_TEXT_OF(value)

@@ -30,6 +30,8 @@ class MemoryBudget {
   static std::uint64_t parse_limit(std::string_view text);
 
   std::uint64_t limit_bytes() const noexcept { return limit_; }
+  /// From the next growth of a share on.
+  void set_limit(std::uint64_t limit_bytes) noexcept { limit_ = limit_bytes; }
   std::uint64_t used_bytes() const;
   /// Of every kind that a share was ever opened for.
   std::map<std::string, std::uint64_t> used_by_kind() const;
@@ -39,7 +41,7 @@ class MemoryBudget {
   bool fits_without_others(const Share& share, std::uint64_t bytes) const;
   Share* longest_unused(const Share& but) const;
 
-  const std::uint64_t limit_;
+  std::atomic<std::uint64_t> limit_;
   mutable std::mutex mutex_;  // held while another share gives up
   std::uint64_t used_ = 0;
   std::atomic<std::uint64_t> clock_{0};

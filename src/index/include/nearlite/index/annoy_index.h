@@ -50,8 +50,9 @@ class AnnoyIndex : public CostedIndex {
   std::size_t dim() const noexcept override { return dim_; }
   Metric metric() const noexcept override { return Metric::kCosine; }
 
-  /// Measured now if open() was given none: up to 256 stored vectors against their exact neighbors.
-  const Calibration& calibration() const;
+  /// Measured now if open() was given none: up to 256 stored vectors against their exact neighbors,
+  /// and questions that people asked.
+  const Calibration& calibration(const AskedQuestions& asked = {}) const;
   std::size_t num_trees() const noexcept { return roots_.size(); }
 
   /// Searches with this many candidates collected: for calibration and comparisons.
@@ -59,6 +60,7 @@ class AnnoyIndex : public CostedIndex {
                                   std::size_t search_k) const;
   ~AnnoyIndex() override;
   std::optional<double> estimated_us(const SearchParams& params) const override;
+  std::uint64_t memory_bytes() const noexcept override;
 
  private:
   AnnoyIndex(const std::filesystem::path& file, std::size_t dim, std::vector<VectorId> ids,
@@ -68,7 +70,7 @@ class AnnoyIndex : public CostedIndex {
   void collect_all(std::span<const float> unit_query, Collector& collector) const;
   /// Nothing: an exact scan is as good. Grown for a larger k and for a filter that few ids pass.
   std::optional<Effort> effort_of(const SearchParams& params) const;
-  Calibration measure() const;
+  Calibration measure(const AskedQuestions& asked) const;
   std::vector<std::uint32_t> best_by_codes(std::span<const std::uint32_t> candidates,
                                            std::span<const float> unit_query,
                                            const Collector& collector) const;

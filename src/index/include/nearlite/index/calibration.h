@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,12 +36,20 @@ struct Calibration {
   friend bool operator==(const Calibration&, const Calibration&) = default;
 };
 
+/// Query vectors of people, which are harder to answer than what can be made of stored vectors.
+struct AskedQuestions {
+  std::span<const float> values = {};  // [n, dim]; whole ones of another dim are left out
+  std::size_t dim = 0;
+};
+
 /// An index whose cost a planner can ask for before it searches.
 class CostedIndex : public VectorIndex {
  public:
   /// What such a query costs, in microseconds of one thread; nothing if the index cannot promise
   /// the recall or an exact scan is as good.
   virtual std::optional<double> estimated_us(const SearchParams& params) const = 0;
+  /// What it keeps in memory of its own, beside the mapped file.
+  virtual std::uint64_t memory_bytes() const noexcept = 0;
 };
 
 }  // namespace nearlite

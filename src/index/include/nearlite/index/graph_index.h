@@ -24,7 +24,8 @@ struct GraphOptions {
   std::size_t degree = 32;   // links per row, 4 to 256
   std::size_t effort = 100;  // candidates looked at for the links of a row, degree to 10,000
   std::uint64_t seed = 1;
-  std::size_t threads = 1;  // changes the time only: the file is the same for any number
+  std::size_t threads = 1;    // changes the time only: the file is the same for any number
+  AskedQuestions asked = {};  // take part in the calibration
 };
 
 /// Writes a graph over 8-bit codes of the rows, with the rows and what recall it reaches, in the
@@ -55,6 +56,7 @@ class GraphIndex : public CostedIndex {
   std::size_t dim() const noexcept override;
   Metric metric() const noexcept override { return Metric::kCosine; }
   std::optional<double> estimated_us(const SearchParams& params) const override;
+  std::uint64_t memory_bytes() const noexcept override;
 
   /// What was measured when the graph was built, over up to 256 of its vectors.
   const Calibration& calibration() const noexcept { return calibration_; }

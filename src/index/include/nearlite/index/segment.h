@@ -8,6 +8,7 @@
 #include <string>
 
 #include "nearlite/base/files.h"
+#include "nearlite/base/memory_budget.h"
 #include "nearlite/index/vector_index.h"
 
 namespace nearlite {
@@ -58,8 +59,11 @@ class Segment : public VectorIndex {
  public:
   /// Throws NotFound, Unavailable, or CorruptData: not a segment, damaged, cut, of a newer version,
   /// or not what was expected.
+  /// budget: of the pages of the file that searches touch; those that do not fit it are given back
+  /// while and after they are read. Null: the system decides alone.
   static std::shared_ptr<const Segment> open(const std::filesystem::path& file,
-                                             const SegmentExpectation& expectation = {});
+                                             const SegmentExpectation& expectation = {},
+                                             std::shared_ptr<MemoryBudget> budget = nullptr);
   ~Segment() override;
 
   SearchResult search(std::span<const float> query, const SearchParams& params) const override;
@@ -97,7 +101,7 @@ class Segment : public VectorIndex {
 
  private:
   explicit Segment(std::unique_ptr<BlockFile> file);
-  void verify_codes() const;
+  void verify_scanned(std::size_t first, std::size_t count) const;
   void collect_by_codes(std::span<const std::span<const float>> unit_queries,
                         std::span<Collector> collectors) const;
   void collect_members(std::span<const VectorId> wanted,

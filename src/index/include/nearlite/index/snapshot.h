@@ -17,6 +17,8 @@ namespace nearlite {
 struct SnapshotPart {
   std::shared_ptr<const Segment> segment;
   std::shared_ptr<const VectorIndex> index = {};  // may be null
+  // The same, of an owner who may take it back at any time: then answers are exact.
+  std::weak_ptr<const VectorIndex> lent_index = {};
 };
 
 /// All vectors of a store at one moment: segments, delta and tombstones. Immutable and thread-safe;

@@ -23,6 +23,7 @@ class SubsetIndex : public CostedIndex {
   std::size_t dim() const noexcept override { return index_->dim(); }
   Metric metric() const noexcept override { return index_->metric(); }
   std::optional<double> estimated_us(const SearchParams& params) const override;
+  std::uint64_t memory_bytes() const noexcept override;
 
  private:
   /// The same for the subset alone. A set that is asked for as well becomes a filter.

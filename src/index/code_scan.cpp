@@ -1,0 +1,289 @@
+#include "code_scan.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+
+#include "collector.h"
+#include "nearlite/base/cpu.h"
+#include "row_codes.h"
+
+namespace nearlite {
+namespace {
+
+constexpr std::int32_t kCodeOffset = 128;
+constexpr int kHalfOffset = 8;  // what is taken from a high half, so that products stay small
+
+float rounded_up(double value) {
+  return std::nextafter(static_cast<float>(value), std::numeric_limits<float>::infinity());
+}
+
+/// A query as multiples of one or two steps, and how much that misses.
+class CodedQuery {
+ public:
+  /// Of signed bytes from -most to most; with a second plane for what the first one misses.
+  CodedQuery(std::span<const float> unit, int most, bool second)
+      : plane1(code_stride(unit.size())), plane2(second ? plane1.size() : 0) {
+    float largest = 0;
+    for (const float value : unit) largest = std::max(largest, std::abs(value));
+    const double s1 = static_cast<double>(largest) / most;
+    const double s2 = s1 / (2 * most);
+    scale1 = static_cast<float>(s1);
+    scale2 = static_cast<float>(s2);
+    double error = 0;
+    for (std::size_t j = 0; j < unit.size(); ++j) {
+      const auto value = static_cast<double>(unit[j]);
+      const int q1 = std::clamp(static_cast<int>(std::lround(value / s1)), -most, most);
+      double missed = value - static_cast<double>(scale1) * q1;
+      plane1[j] = static_cast<std::int8_t>(q1);
+      sum1 += q1;
+      if (second) {
+        const int q2 = std::clamp(static_cast<int>(std::lround(missed / s2)), -most, most);
+        missed -= static_cast<double>(scale2) * q2;
+        plane2[j] = static_cast<std::int8_t>(q2);
+        sum2 += q2;
+      }
+      error += missed * missed;
+    }
+    error_norm = rounded_up(std::sqrt(error));
+  }
+
+  std::vector<std::int8_t> plane1;  // [code_stride(dim)]
+  std::vector<std::int8_t> plane2;
+  float scale1 = 0;
+  float scale2 = 0;
+  std::int32_t sum1 = 0;
+  std::int32_t sum2 = 0;
+  float error_norm = 0;  // |u - u^|
+};
+
+/// The k best lower bounds: what a row must be able to reach.
+class LowerBounds {
+ public:
+  LowerBounds(std::size_t k, float floor) : k_(k), floor_(floor) {}
+  void add(float lower) {
+    if (heap_.size() < k_) {
+      heap_.push_back(lower);
+      std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+    } else if (lower > heap_.front()) {
+      std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
+      heap_.back() = lower;
+      std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+    } else {
+      return;
+    }
+    if (heap_.size() == k_) floor_ = std::max(floor_, heap_.front());
+  }
+  float floor() const noexcept { return floor_; }
+
+ private:
+  std::size_t k_;
+  float floor_;
+  std::vector<float> heap_;  // front: the smallest
+};
+
+}  // namespace
+
+struct CodeScan::State {
+  State(const CodeTable& coded, std::span<const float> unit, std::span<const float> lengths,
+        std::span<const VectorId> names, const Collector& into,
+        const std::function<void(std::size_t)>& touch_row)
+      : table(coded),
+        coarse(unit, 127, false),
+        fine(unit, 127, true),
+        norms(lengths),
+        ids(names),
+        collector(into),
+        touch(touch_row),
+        pairs(code_pairs(unit.size())),
+        plane(2 * pairs),
+        codes(code_stride(unit.size()), 0),
+        lower(into.k(), into.floor()) {
+    std::memcpy(plane.data(), coarse.plane1.data(), plane.size() * sizeof(std::int32_t));
+    double length = 0;
+    double product = 0;
+    for (std::size_t j = 0; j < unit.size(); ++j) {
+      const auto value = static_cast<double>(unit[j]);
+      length += value * value;
+      product += value * static_cast<double>(table.mean[j]);
+    }
+    bounds = {
+        .factor = 16.0F * coarse.scale1,
+        .shift = 7.5F * coarse.scale1 * static_cast<float>(coarse.sum1),
+        .offset = kHalfOffset * coarse.sum1,
+        .mean_product = static_cast<float>(product),
+        .error_norm = coarse.error_norm,
+        .norm = rounded_up(std::sqrt(length)),
+        // What floating point itself may add: the fp32 score (dim/16 + 4 additions, a product,
+        // a division, of values whose absolute sum is at most 1 by Cauchy-Schwarz) and the few
+        // operations of the bounds, each within 2^-24 of at most 4.
+        .slack = (static_cast<float>(unit.size()) / 16.0F + 8.0F) * 6.0e-8F * 1.01F + 4.0e-6F};
+  }
+
+  void take(std::size_t first, std::size_t count, const std::int32_t* products);
+  void refine();
+
+  const CodeTable& table;
+  CodedQuery coarse;  // for high halves
+  CodedQuery fine;    // for whole codes
+  std::span<const float> norms;
+  std::span<const VectorId> ids;
+  const Collector& collector;
+  const std::function<void(std::size_t)>& touch;
+  std::size_t pairs;
+  std::vector<std::int32_t> plane;   // coarse, [2 * pairs] words
+  std::vector<std::int32_t> planes;  // [2 * pairs, 4]: of this query and three scanned with it
+  HighBounds bounds;
+  std::vector<std::uint8_t> codes;  // of one row
+  LowerBounds lower;
+  std::vector<std::uint32_t> pending;  // rows whose low halves are on their way from memory
+  std::size_t num_refined = 0;
+  std::vector<CodeCandidate> candidates;
+};
+
+CodeScan::CodeScan(const CodeTable& table, std::span<const float> unit_query,
+                   std::span<const float> norms, std::span<const VectorId> ids,
+                   const Collector& collector, const std::function<void(std::size_t)>& touch)
+    : state_(std::make_unique<State>(table, unit_query, norms, ids, collector, touch)) {}
+CodeScan::CodeScan(CodeScan&&) noexcept = default;
+CodeScan::~CodeScan() = default;
+
+std::size_t CodeScan::num_refined() const noexcept { return state_->num_refined; }
+
+void CodeScan::scan(std::size_t first, std::size_t count) {
+  State& s = *state_;
+  std::array<std::int32_t, kMostRows> products;
+  high_products()(s.table.high.data() + first * s.pairs * 4, code_blocks(count), s.pairs,
+                  s.plane.data(), products.data());
+  s.take(first, count, products.data());
+}
+
+void CodeScan::scan_many(std::span<CodeScan> scans, std::size_t first, std::size_t count) {
+  const bool together = high_products_of_four() != nullptr;
+  while (together && scans.size() >= kManyQueries) {
+    scan_few(scans.first(kManyQueries), first, count);
+    scans = scans.subspan(kManyQueries);
+  }
+  for (CodeScan& scan : scans) scan.scan(first, count);
+}
+
+void CodeScan::scan_few(std::span<CodeScan> scans, std::size_t first, std::size_t count) {
+  State& lead = *scans[0].state_;
+  if (lead.planes.empty()) {
+    lead.planes.resize(lead.plane.size() * kManyQueries);
+    for (std::size_t i = 0; i < kManyQueries; ++i) {
+      for (std::size_t word = 0; word < lead.plane.size(); ++word)
+        lead.planes[word * kManyQueries + i] = scans[i].state_->plane[word];
+    }
+  }
+  std::array<std::int32_t, kManyQueries * kMostRows> products;
+  high_products_of_four()(lead.table.high.data() + first * lead.pairs * 4, code_blocks(count),
+                          lead.pairs, lead.planes.data(), products.data(), kMostRows);
+  for (std::size_t i = 0; i < kManyQueries; ++i)
+    scans[i].state_->take(first, count, products.data() + i * kMostRows);
+}
+
+/// Of the rows at hand, those that may be near enough are looked at again after the next ones: till
+/// then their low halves arrive.
+void CodeScan::State::take(std::size_t first, std::size_t count, const std::int32_t* products) {
+  std::array<float, kMostRows> upper;
+  const float best =
+      bound_rows()(products, table.scales.data() + first, table.high_norms.data() + first,
+                   table.high_residuals.data() + first, count, bounds, upper.data());
+  refine();
+  if (best < lower.floor()) return;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (upper[i] < lower.floor()) continue;
+    const std::size_t row = first + i;
+    if (norms[row] == 0 || !collector.accepts(ids[row])) continue;
+    prefetch_row(table.low.data() + row * pairs * 4, pairs * 4);
+    pending.push_back(static_cast<std::uint32_t>(row));
+  }
+}
+
+void CodeScan::State::refine() {
+  constexpr std::uint32_t kOnlyRow = 0;
+  for (const std::uint32_t row : pending) {
+    touch(row);
+    decode_row(table, row, pairs, codes.data());
+    std::int32_t product1 = 0;
+    std::int32_t product2 = 0;
+    row_products()(fine.plane1.data(), codes.data(), codes.size(), &kOnlyRow, 1, &product1);
+    row_products()(fine.plane2.data(), codes.data(), codes.size(), &kOnlyRow, 1, &product2);
+    const float product = fine.scale1 * static_cast<float>(product1 - kCodeOffset * fine.sum1) +
+                          fine.scale2 * static_cast<float>(product2 - kCodeOffset * fine.sum2);
+    const float error = fine.error_norm * table.code_norms[row] +
+                        bounds.norm * table.residual_norms[row] + bounds.slack;
+    const float upper = bounds.mean_product + table.scales[row] * product + error;
+    if (upper < lower.floor()) continue;
+    candidates.push_back({upper, row});
+    lower.add(upper - 2.0F * error);
+  }
+  num_refined += pending.size();
+  pending.clear();
+}
+
+std::vector<CodeCandidate> CodeScan::finish() {
+  state_->refine();
+  std::erase_if(state_->candidates, [&](const CodeCandidate& candidate) {
+    return candidate.upper < state_->lower.floor();
+  });
+  return std::move(state_->candidates);
+}
+
+void high_products_scalar(const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,
+                          const std::int32_t* plane, std::int32_t* products) noexcept {
+  const auto* query = reinterpret_cast<const std::int8_t*>(plane);
+  for (std::size_t block = 0; block < num_blocks; ++block) {
+    std::array<std::int32_t, kCodeBlock> sum{};
+    for (std::size_t pair = 0; pair < pairs; ++pair) {
+      const std::int8_t* q = query + pair * kCodePair;
+      for (std::size_t row = 0; row < kCodeBlock; ++row) {
+        for (std::size_t j = 0; j < 4; ++j) {
+          const std::int32_t byte = high[row * 4 + j];
+          sum[row] += (byte & 15) * q[j] + (byte >> 4) * q[4 + j];
+        }
+      }
+      high += kCodeBlock * 4;
+    }
+    std::copy(sum.begin(), sum.end(), products + block * kCodeBlock);
+  }
+}
+
+HighProducts high_products() noexcept {
+  static const HighProducts chosen = cpu_features().avx512 && cpu_features().avx512_vnni
+                                         ? high_products_vnni
+                                     : cpu_features().avx2 ? high_products_avx2
+                                                           : high_products_scalar;
+  return chosen;
+}
+
+HighProductsOfFour high_products_of_four() noexcept {
+  if (high_products() == high_products_vnni) return high_products_of_four_vnni;
+  return high_products() == high_products_avx2 ? high_products_of_four_avx2 : nullptr;
+}
+
+float bound_rows_scalar(const std::int32_t* products, const float* scales, const float* high_norms,
+                        const float* high_residuals, std::size_t count, const HighBounds& bounds,
+                        float* upper) noexcept {
+  float best = -std::numeric_limits<float>::infinity();
+  for (std::size_t i = 0; i < count; ++i) {
+    const float product =
+        bounds.factor * static_cast<float>(products[i] - bounds.offset) + bounds.shift;
+    const float error =
+        bounds.error_norm * high_norms[i] + bounds.norm * high_residuals[i] + bounds.slack;
+    upper[i] = bounds.mean_product + scales[i] * product + error;
+    best = std::max(best, upper[i]);
+  }
+  return best;
+}
+
+BoundRows bound_rows() noexcept {
+  static const BoundRows chosen = cpu_features().avx2 ? bound_rows_avx2 : bound_rows_scalar;
+  return chosen;
+}
+
+}  // namespace nearlite

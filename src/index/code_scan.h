@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "codes.h"
+
+namespace nearlite {
+
+class Collector;
+
+/// A row that may be among the k nearest.
+struct CodeCandidate {
+  float upper = 0;  // its similarity is at most this
+  std::uint32_t row = 0;
+};
+
+/// One query's way through coded rows: the high halves of all, both halves of those that may still
+/// be near enough. At the end it has all rows that may be among the collector's k nearest, for
+/// certain: at least every one that is. Dead and filtered rows and those of norm 0 are left out.
+class CodeScan {
+ public:
+  /// Rows that scan() takes at most.
+  static constexpr std::size_t kMostRows = 16 * kCodeBlock;
+
+  /// norms, ids: [rows]; touch is told of a row before its low half is read. What is given must
+  /// live as long as the scan.
+  CodeScan(const CodeTable& table, std::span<const float> unit_query, std::span<const float> norms,
+           std::span<const VectorId> ids, const Collector& collector,
+           const std::function<void(std::size_t row)>& touch);
+  CodeScan(CodeScan&&) noexcept;
+  ~CodeScan();
+  /// Rows from `first`, a multiple of kCodeBlock, on: at most kMostRows.
+  void scan(std::size_t first, std::size_t count);
+  /// The same for many queries of one table, which share what is read.
+  static void scan_many(std::span<CodeScan> scans, std::size_t first, std::size_t count);
+  std::vector<CodeCandidate> finish();
+  /// Rows of which both halves were looked at so far.
+  std::size_t num_refined() const noexcept;
+
+ private:
+  struct State;
+  static void scan_few(std::span<CodeScan> scans, std::size_t first, std::size_t count);
+  std::unique_ptr<State> state_;
+};
+
+/// Integer products of the high halves of blocks of 16 rows with a query; exact, so every
+/// implementation agrees. plane: [pairs, 8] signed bytes, as 32-bit words; products: [num_blocks,
+/// 16].
+using HighProducts = void (*)(const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,
+                              const std::int32_t* plane, std::int32_t* products) noexcept;
+void high_products_scalar(const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,
+                          const std::int32_t* plane, std::int32_t* products) noexcept;
+void high_products_avx2(const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,
+                        const std::int32_t* plane, std::int32_t* products) noexcept;
+void high_products_vnni(const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,
+                        const std::int32_t* plane, std::int32_t* products) noexcept;
+/// The fastest one for this processor.
+HighProducts high_products() noexcept;
+
+/// The same for four queries at once. planes: [2 * pairs, 4] words, those of the queries in turn;
+/// products: [4, stride], of which the first num_blocks * 16 of each row are written.
+inline constexpr std::size_t kManyQueries = 4;
+using HighProductsOfFour = void (*)(const std::uint8_t* high, std::size_t num_blocks,
+                                    std::size_t pairs, const std::int32_t* planes,
+                                    std::int32_t* products, std::size_t stride) noexcept;
+void high_products_of_four_avx2(const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,
+                                const std::int32_t* planes, std::int32_t* products,
+                                std::size_t stride) noexcept;
+void high_products_of_four_vnni(const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,
+                                const std::int32_t* planes, std::int32_t* products,
+                                std::size_t stride) noexcept;
+/// Null where single queries are as fast.
+HighProductsOfFour high_products_of_four() noexcept;
+
+/// What makes bounds of the products of one query.
+struct HighBounds {
+  float factor = 0;         // of products - offset, before the row's scale
+  float shift = 0;          // the middle of a high half times the sum of the query
+  std::int32_t offset = 0;  // 8 times the sum of the plane
+  float mean_product = 0;   // <u, m>
+  float error_norm = 0;     // |u - u^|
+  float norm = 0;           // |u|
+  float slack = 0;          // of floating point itself
+};
+/// Of `count` rows the greatest possible similarity; returns the greatest of all. All arrays:
+/// [count]. Every implementation gives the same bits.
+using BoundRows = float (*)(const std::int32_t* products, const float* scales,
+                            const float* high_norms, const float* high_residuals, std::size_t count,
+                            const HighBounds& bounds, float* upper) noexcept;
+float bound_rows_scalar(const std::int32_t* products, const float* scales, const float* high_norms,
+                        const float* high_residuals, std::size_t count, const HighBounds& bounds,
+                        float* upper) noexcept;
+float bound_rows_avx2(const std::int32_t* products, const float* scales, const float* high_norms,
+                      const float* high_residuals, std::size_t count, const HighBounds& bounds,
+                      float* upper) noexcept;
+BoundRows bound_rows() noexcept;
+
+}  // namespace nearlite
