@@ -7,6 +7,7 @@
 #include "config_text.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/base/memory_budget.h"
 #include "nearlite/base/names.h"
 #include "nearlite/base/utf8.h"
 #include "nearlite/databases/seed_store.h"
@@ -107,9 +108,16 @@ class ConfigReader : private TomlSource {
   }
 
   void read_defaults(const toml::table& table) {
-    check_keys(table, {"model", "backend"}, " in [defaults]");
+    check_keys(table, {"model", "backend", "memory_budget"}, " in [defaults]");
     config_.default_model = string_of(table, "model");
     config_.default_backend = backend_in(table);
+    if (const toml::node* node = table.get("memory_budget")) {
+      try {
+        config_.memory_budget = MemoryBudget::parse_limit(string_of(table, "memory_budget"));
+      } catch (const InvalidArgument& error) {
+        fail(*node, std::string("memory_budget: ") + error.what());
+      }
+    }
   }
 
   void read_service(const toml::table& table) {

@@ -209,6 +209,15 @@ model = "org/model"
 )");
 }
 
+TEST_F(ConfigTest, TheMemoryBudgetIsASize) {
+  EXPECT_EQ(read("[defaults]\nmemory_budget = \"1.5 GiB\"\n").memory_budget,
+            std::uint64_t{1536} << 20);
+  EXPECT_EQ(read(kPackages).memory_budget, std::nullopt);
+  for (const char* wrong : {"\"lots\"", "\"12\"", "512", "\"-1G\""})
+    EXPECT_THAT(refusal_of(std::string("[defaults]\nmemory_budget = ") + wrong + "\n"),
+                HasSubstr("memory_budget"));
+}
+
 TEST_F(ConfigTest, ValuesOverSeveralLinesAndInOtherWritingsAreReplacedWhole) {
   const auto file =
       folder_.write("nearlite.toml",

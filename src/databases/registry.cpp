@@ -138,6 +138,13 @@ struct Registry::Builder {
     taken.push_back(name);
   }
 
+  /// One budget for all stores; its limit, where nobody gave one, is what the data folder says.
+  void set_memory(const std::optional<std::uint64_t>& configured) {
+    StoreSettings& settings = registry.settings_;
+    if (!settings.memory) settings.memory = std::make_shared<MemoryBudget>();
+    if (configured && !settings.memory_is_given) settings.memory->set_limit(*configured);
+  }
+
   void finish() {
     const auto first_table =
         std::find_if(registry.entries_.begin(), registry.entries_.end(),
@@ -158,11 +165,13 @@ Registry Registry::of_folder(const std::filesystem::path& data_folder, StoreSett
   registry.settings_ = std::move(settings);
   registry.state_ = std::make_shared<State>();
   Builder builder{registry};
+  builder.set_memory(std::nullopt);
   for (const SeedStoreKind& kind : seed_store_kinds()) builder.add_seed(kind);
 
   const std::filesystem::path file = config.value_or(data_folder / "nearlite.toml");
   if (config || stamp_of(file)) {
     const Config declared = read_config(file, ConfigPlace::kDataFolder);
+    builder.set_memory(declared.memory_budget);
     for (SeedConfig seed : declared.seeds) {
       if (seed.model.empty()) seed.model = declared.default_model;
       if (!seed.backend) seed.backend = declared.default_backend;
@@ -197,6 +206,7 @@ Registry Registry::of_files(std::span<const std::filesystem::path> databases,
   registry.settings_ = std::move(settings);
   registry.state_ = std::make_shared<State>();
   Builder builder{registry};
+  builder.set_memory(std::nullopt);
   for (const std::filesystem::path& database : databases) {
     if (!stamp_of(database)) throw NotFound("there is no " + database.string());
     const std::filesystem::path folder = find_sidecar_folder(database, sidecar);
@@ -265,6 +275,7 @@ EmbeddableOptions Registry::with_settings(EmbeddableOptions options, const Store
                                           const std::string& configured_model,
                                           const std::optional<Backend>& configured_backend) const {
   options.gate = gate_of(entry);
+  options.memory = settings_.memory;
   options.keeps_model = true;
   if (settings_.model_name) {
     options.model_name = *settings_.model_name;

@@ -105,6 +105,7 @@ bool add_nearest(VectorEngine& engine, const CandidateQuery& query, const Restri
     const SearchResult found = engine.search(query.vector, params);
     result.path = found.path;
     result.recall = found.recall;
+    result.num_scored += found.num_scored;
     std::vector<std::int64_t> slots;
     for (; looked_at < found.neighbors.size(); ++looked_at)
       slots.push_back(static_cast<std::int64_t>(found.neighbors[looked_at].id));

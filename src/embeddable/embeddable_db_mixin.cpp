@@ -76,9 +76,16 @@ std::filesystem::path EmbeddableDBMixin::sidecar_path() const { return options_.
 VectorEngine& EmbeddableDBMixin::engine() const {
   const std::lock_guard lock(state_->opening);
   if (!state_->engine) {
-    state_->engine = std::make_unique<VectorEngine>(
-        EngineSettings{sidecar_path(), options_.index_path, options_.metadata_path, file_of(db_),
-                       options_.store_name, options_.backend, options_.clock});
+    state_->engine = std::make_unique<VectorEngine>(EngineSettings{sidecar_path(),
+                                                                   options_.index_path,
+                                                                   options_.metadata_path,
+                                                                   file_of(db_),
+                                                                   options_.store_name,
+                                                                   options_.backend,
+                                                                   options_.clock,
+                                                                   {},
+                                                                   1000,
+                                                                   options_.memory});
   }
   return *state_->engine;
 }

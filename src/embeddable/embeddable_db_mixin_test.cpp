@@ -316,6 +316,9 @@ TEST_F(NotesTest, EveryRecordHitIsTrue) {
   note(1, "something else");
   db_.execute("DELETE FROM note WHERE id = 2");
   const auto result = notes.search_records(notes.encode_text("green door"), {.k = 2});
+  EXPECT_EQ(result.path, "exact");
+  EXPECT_EQ(result.recall, 1.0);
+  EXPECT_GE(result.num_scored, result.hits.size());
   ASSERT_EQ(result.hits.size(), 2U);
   EXPECT_EQ(result.hits[0].key, RecordKey(1));
   EXPECT_TRUE(result.hits[0].stale);

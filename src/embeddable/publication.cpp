@@ -274,9 +274,11 @@ void Publication::build_segment() {
 }
 
 void Publication::build_index() {
-  const BackendFile built = build_backend_file(
-      backend_, index_rows_->view(), unfinished_index_,
-      {.model_identity = model_.identity, .generation = static_cast<std::uint64_t>(generation_)});
+  const BackendFile built =
+      build_backend_file(backend_, index_rows_->view(), unfinished_index_,
+                         {.asked = {asked_, model_.dim},
+                          .model_identity = model_.identity,
+                          .generation = static_cast<std::uint64_t>(generation_)});
   set_mode(unfinished_index_, settings_.database, false);
   index_ = derived("", "index", settings_.index);
   index_.bytes = built.file_bytes;

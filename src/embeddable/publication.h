@@ -38,6 +38,8 @@ class Publication {
 
   /// False if nothing is behind. `new_segment`: the old one is known to be damaged.
   bool plan(PublishRule rule, bool new_segment);
+  /// Questions that people asked, for the calibration of an index: [n, dim].
+  void set_asked(std::vector<float> questions) { asked_ = std::move(questions); }
   void build();
   /// Throws Unavailable if somebody else published since plan(): what was built is not used.
   void commit();
@@ -88,6 +90,7 @@ class Publication {
   DerivedFile index_;
   DerivedFile metadata_;
   std::optional<AtomicFile> json_;
+  std::vector<float> asked_;
 };
 
 /// Makes a folder and its parents, where they are missing. Throws Unavailable.

@@ -118,6 +118,7 @@ RecordSearchResult EmbeddableDBMixin::search_records(std::span<const float> quer
     const SearchResult found = widening.next();
     result.path = found.path;
     result.recall = found.recall;
+    result.num_scored += found.num_scored;
     for (BestPassage& best : records_of(engine(), found.neighbors)) {
       if (result.hits.size() == options.k) break;
       if (!looked_at.insert(best.key).second) continue;

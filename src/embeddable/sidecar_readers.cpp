@@ -13,6 +13,14 @@ namespace {
 // in memory.
 constexpr std::size_t kMost = 16;
 
+/// Pages that many questions look at stay in memory: 8 MiB at most, less of a small budget.
+std::uint64_t page_bytes_of(const MemoryBudget* memory) {
+  constexpr std::uint64_t kMostPages = std::uint64_t{8} << 20;
+  constexpr std::uint64_t kLeastPages = std::uint64_t{1} << 20;
+  if (memory == nullptr) return kMostPages;
+  return std::clamp(memory->limit_bytes() / 64, kLeastPages, kMostPages);
+}
+
 }  // namespace
 
 /// One of the connections, for as long as it is used.
@@ -29,10 +37,19 @@ class SidecarReaders::Lease {
   std::unique_ptr<Sidecar> sidecar_;
 };
 
-SidecarReaders::SidecarReaders(std::filesystem::path file, const Clock* clock)
+SidecarReaders::SidecarReaders(std::filesystem::path file, const Clock* clock,
+                               std::shared_ptr<MemoryBudget> memory)
     : file_(std::move(file)),
-      options_{.clock = clock, .keyword_lists = make_keyword_lists()},
-      most_(std::clamp<std::size_t>(available_cpus() + 1, 2, kMost)) {}
+      options_{.clock = clock, .keyword_lists = make_keyword_lists(memory)},
+      most_(std::clamp<std::size_t>(available_cpus() + 1, 2, kMost)),
+      page_bytes_(page_bytes_of(memory.get())) {}
+
+std::uint64_t SidecarReaders::cache_bytes() {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t bytes = 0;
+  for (const auto& sidecar : idle_) bytes += sidecar->connection().cache_bytes();
+  return bytes;
+}
 
 bool SidecarReaders::read(const std::function<void(Sidecar&)>& body) {
   const Lease lease(*this);
@@ -56,8 +73,7 @@ std::unique_ptr<Sidecar> SidecarReaders::take() {
     const auto stamp = stamp_of(file_);
     if (!stamp || stamp->size_bytes == 0) return nullptr;
     auto sidecar = std::make_unique<Sidecar>(file_, options_);
-    // Pages that many questions look at stay in memory: 8 MiB at most, 2 by SQLite's own choice.
-    sidecar->connection().execute("PRAGMA cache_size = -8192");
+    sidecar->connection().execute("PRAGMA cache_size = -" + std::to_string(page_bytes_ / 1024));
     return sidecar;
   } catch (...) {
     give_back(nullptr);

@@ -43,8 +43,8 @@ struct VectorEngine::Loaded {
   std::int64_t last_slot = 0;
   std::int64_t last_change = 0;
   bool index_tried = false;
+  bool index_waits = false;  // it could be opened if there was memory for it
   std::vector<std::shared_ptr<const Segment>> segments;  // by slot, the large one first
-  std::shared_ptr<const VectorIndex> index;
   std::shared_ptr<DeltaIndex> delta;
   Tombstones dead;
   std::vector<std::int64_t> damaged;               // found while loading
@@ -62,7 +62,11 @@ struct VectorEngine::Loaded {
 
 VectorEngine::VectorEngine(EngineSettings settings)
     : settings_(std::move(settings)),
-      readers_(std::make_shared<SidecarReaders>(settings_.sidecar, settings_.clock)) {}
+      readers_(std::make_shared<SidecarReaders>(settings_.sidecar, settings_.clock,
+                                                settings_.memory)),
+      index_(settings_.memory),
+      delta_memory_(settings_.memory, "rows"),
+      page_memory_(settings_.memory, "pages") {}
 VectorEngine::~VectorEngine() = default;
 
 std::filesystem::path VectorEngine::folder_of_sidecar() const {
@@ -138,6 +142,7 @@ EngineView VectorEngine::view() {
 
 /// A block of the segment is damaged: from now on the sidecar answers, until the next publish.
 void VectorEngine::distrust_segment_locked() {
+  index_.drop();
   loaded_ = std::make_unique<Loaded>();
   segment_distrusted_ = true;
 }
@@ -160,8 +165,8 @@ Result VectorEngine::on_snapshot(const SearchParams& params,
     } catch (const CorruptData&) {
       if (attempt == 2) throw;
       const std::lock_guard lock(reading_);
-      if (loaded_->index) {
-        loaded_->index.reset();
+      if (index_.get()) {
+        index_.drop();
         make_snapshot_locked();
       } else {
         distrust_segment_locked();
@@ -173,12 +178,26 @@ Result VectorEngine::on_snapshot(const SearchParams& params,
 SearchResult VectorEngine::search(std::span<const float> query, const SearchParams& params) {
   return on_snapshot<SearchResult>(params, [&](const IndexSnapshot& snapshot) {
     check_dim(query.size() == snapshot.dim(), query.size(), snapshot.dim());
+    remember_question(query);
     SearchParams asked = params;
     if (params.recall < 1.0) asked.recall = 1.0 - (1.0 - params.recall) * missing_share_;
     SearchResult answer = snapshot.search(query, asked);
     if (answer.path != "exact") audit(snapshot, query, params, answer);
     return answer;
   });
+}
+
+void VectorEngine::remember_question(std::span<const float> query) {
+  if (settings_.backend == Backend::kFlat) return;
+  constexpr std::size_t kMost = 128;
+  const std::lock_guard lock(auditing_);
+  std::vector<float> copy(query.begin(), query.end());
+  if (asked_.size() < kMost) {
+    asked_.push_back(std::move(copy));
+  } else {
+    asked_[num_asked_ % kMost] = std::move(copy);
+  }
+  ++num_asked_;
 }
 
 /// Calibration asked questions that were made of stored vectors; those that people ask may be
@@ -228,6 +247,17 @@ void VectorEngine::check_dim(bool fits, std::size_t values, std::size_t dim) con
 bool VectorEngine::index_pays_now(std::size_t rows) {
   const IndexPays pays = when_index_pays(settings_.backend);
   return rows >= pays.from_rows && ++num_large_searches_ >= pays.from_searches;
+}
+
+/// What memory holds in any case is counted, so that caches leave room for it.
+void VectorEngine::count_memory_locked() {
+  if (!settings_.memory) return;
+  const Loaded& state = *loaded_;
+  const std::size_t rows = state.delta ? state.delta->size() : 0;
+  const std::size_t dim = state.model ? state.model->dim : 0;
+  delta_memory_.hold(rows * (dim * sizeof(float) + sizeof(VectorId) + sizeof(float)) +
+                     (state.directory ? state.directory->bytes() : 0));
+  page_memory_.hold(reader_->connection().cache_bytes() + readers_->cache_bytes());
 }
 
 std::vector<std::optional<float>> VectorEngine::similarities(std::span<const float> query,
@@ -280,7 +310,10 @@ std::shared_ptr<const SlotDirectory> VectorEngine::directory() {
   Sidecar* sidecar = reader_locked();
   if (sidecar == nullptr) return std::make_shared<const SlotDirectory>();
   if (!loaded_) loaded_ = std::make_unique<Loaded>();
-  if (!loaded_->directory) loaded_->directory = SlotDirectory::of_store(*sidecar, settings_.store);
+  if (!loaded_->directory) {
+    loaded_->directory = SlotDirectory::of_store(*sidecar, settings_.store);
+    count_memory_locked();
+  }
   return loaded_->directory;
 }
 
@@ -333,6 +366,7 @@ void VectorEngine::refresh_locked(Sidecar& sidecar) {
   }
   loaded_->data_version =
       version;  // if a commit came between, the next look reads nothing new once
+  count_memory_locked();
   if (!loaded_->damaged.empty()) {
     // Best effort: a note for the next backfill, which embeds these records again.
     const std::vector<std::int64_t> damaged = std::exchange(loaded_->damaged, {});
@@ -361,8 +395,9 @@ void VectorEngine::reload_locked(Sidecar& sidecar, std::int64_t generation, std:
   // An index stays what it is as long as its segment does.
   if (!loaded_->segments.empty() && !before->segments.empty() &&
       loaded_->segments.front() == before->segments.front()) {
-    loaded_->index = before->index;
-    loaded_->index_tried = before->index != nullptr;
+    loaded_->index_tried = index_.get() != nullptr;
+  } else {
+    index_.drop();
   }
 }
 
@@ -385,8 +420,9 @@ void VectorEngine::open_segments_locked(
         return segment->digest() == *expected.digest &&
                segment->info().generation == *expected.generation;
       });
-      state.segments.push_back(
-          same != open_ones.end() ? *same : Segment::open(folder() / file.file, expected));
+      state.segments.push_back(same != open_ones.end() ? *same
+                                                       : Segment::open(folder() / file.file,
+                                                                       expected, settings_.memory));
     } catch (const Error&) {
       return;
     }
@@ -422,7 +458,8 @@ void VectorEngine::make_snapshot_locked() {
   std::vector<SnapshotPart> parts;
   for (const auto& segment : state.segments) {
     if (segment->size() == 0) continue;
-    parts.push_back({segment, segment == state.segments.front() ? state.index : nullptr});
+    SnapshotPart& part = parts.emplace_back(SnapshotPart{.segment = segment});
+    if (segment == state.segments.front()) part.lent_index = index_.get();
   }
   state.view.snapshot = std::make_shared<const IndexSnapshot>(state.model->dim, std::move(parts),
                                                               DeltaView(state.delta), state.dead);
@@ -432,11 +469,16 @@ void VectorEngine::make_snapshot_locked() {
 /// its rows. Of a file that several stores share, the store sees its own rows.
 void VectorEngine::attach_index_locked() {
   Loaded& state = *loaded_;
-  if (state.index_tried || state.segments.empty() || settings_.backend == Backend::kFlat ||
+  if (state.segments.empty() || settings_.backend == Backend::kFlat ||
       state.segments.front()->size() == 0) {
     return;
   }
+  // What had no room in memory may have it later.
+  constexpr std::size_t kSearchesBetween = 256;
+  const bool waits = state.index_waits && !index_.get();
+  if (state.index_tried && !(waits && num_large_searches_ % kSearchesBetween == 0)) return;
   state.index_tried = true;
+  state.index_waits = false;
   const Segment& segment = *state.segments.front();
   const auto file = reader_->derived_file("", "index");
   if (!file || file->model_identity != state.model->identity ||
@@ -447,22 +489,30 @@ void VectorEngine::attach_index_locked() {
     const auto stamp = stamp_of(settings_.index);
     const Backend backend = backend_of(file->backend);
     if (!stamp || stamp->size_bytes != file->bytes) return;
+    // At least codes and links, or all of FAISS's.
+    const std::uint64_t of_codes = static_cast<std::uint64_t>(file->count) * (segment.dim() + 128);
+    state.index_waits = true;
+    if (!index_.has_room(backend == Backend::kFaiss ? file->bytes : of_codes)) return;
     // A graph file proves itself, block by block; the others cannot.
-    if (backend != Backend::kGraph && sha256_of_file(settings_.index) != file->sha256) return;
+    if (backend != Backend::kGraph && sha256_of_file(settings_.index) != file->sha256) {
+      throw CorruptData(settings_.index.string() + " is not the file that was written");
+    }
     const bool alone = file->count == static_cast<std::int64_t>(segment.size()) &&
                        file->generation == static_cast<std::int64_t>(segment.info().generation);
     const auto own = segment.ids();
     std::vector<VectorId> ids =
         alone ? std::vector<VectorId>(own.begin(), own.end()) : slots_of_index(*reader_, *file);
-    if (ids.size() != static_cast<std::size_t>(file->count)) return;
-    auto index = open_backend_file(backend, settings_.index, segment.dim(), std::move(ids),
-                                   file->calibration,
-                                   {.model_identity = file->model_identity,
-                                    .generation = static_cast<std::uint64_t>(file->generation)});
-    state.index = alone ? std::move(index) : std::make_shared<SubsetIndex>(std::move(index), own);
-    make_snapshot_locked();
+    if (ids.size() != static_cast<std::size_t>(file->count))
+      throw CorruptData("the sidecar does not know what is in " + settings_.index.string());
+    std::shared_ptr<const VectorIndex> index = open_backend_file(
+        backend, settings_.index, segment.dim(), std::move(ids), file->calibration,
+        {.model_identity = file->model_identity,
+         .generation = static_cast<std::uint64_t>(file->generation)});
+    if (!alone) index = std::make_shared<SubsetIndex>(std::move(index), own);
+    if (index_.keep(std::move(index))) make_snapshot_locked();
   } catch (const Error&) {
-    state.index.reset();  // exact search needs no index
+    index_.drop();  // exact search needs no index
+    state.index_waits = false;
   }
 }
 

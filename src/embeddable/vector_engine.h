@@ -11,7 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "lent_index.h"
 #include "nearlite/base/clock.h"
+#include "nearlite/base/memory_budget.h"
 #include "nearlite/index/snapshot.h"
 #include "nearlite/index/vector_index.h"
 #include "nearlite/store/sidecar.h"
@@ -41,6 +43,7 @@ struct EngineSettings {
   const Clock* clock = nullptr;
   PublishLimits limits = {};
   std::size_t audit_every = 1000;  // answers of an index: one of so many is answered exactly too
+  std::shared_ptr<MemoryBudget> memory = nullptr;  // of caches and maps; null: no limit
 };
 
 /// What recall the answers of an index really had, as far as they were answered exactly too.
@@ -146,17 +149,24 @@ class VectorEngine {
   void make_snapshot_locked();
   void attach_index_locked();
   bool index_pays_now(std::size_t rows);
+  void count_memory_locked();
   void audit(const IndexSnapshot& snapshot, std::span<const float> query,
              const SearchParams& params, const SearchResult& answer);
   void distrust_segment_locked();
   bool segment_distrusted();
+  void remember_question(std::span<const float> query);
+  std::vector<float> asked_questions();
   std::filesystem::path folder() const;  // NAME.vec
   std::filesystem::path folder_of_sidecar() const;
 
   EngineSettings settings_;
   std::shared_ptr<SidecarReaders> readers_;  // what read() gives out
-  std::mutex reading_;                       // guards reader_ and loaded_
-  std::unique_ptr<Sidecar> reader_;          // looks for what is new
+  LentIndex index_;                          // of the large segment
+  // What is held in any case: rows in memory, and pages of the sidecar.
+  MemoryBudget::Share delta_memory_;
+  MemoryBudget::Share page_memory_;
+  std::mutex reading_;               // guards reader_ and loaded_
+  std::unique_ptr<Sidecar> reader_;  // looks for what is new
   std::unique_ptr<Loaded> loaded_;
   bool segment_distrusted_ =
       false;  // a block of it was found damaged: the sidecar answers until the next publish
@@ -164,8 +174,10 @@ class VectorEngine {
   std::atomic<std::size_t> num_index_answers_ = 0;
   std::atomic<std::size_t> num_directory_asks_ = 0;
   std::atomic<double> missing_share_ = 1.0;  // of what a search may miss, how much the index may
-  std::mutex auditing_;                      // guards observed_; nothing is locked inside it
+  std::mutex auditing_;  // guards observed_ and asked_; nothing is locked inside it
   ObservedRecall observed_;
+  std::vector<std::vector<float>> asked_;  // the last questions, for the next calibration
+  std::size_t num_asked_ = 0;
   std::mutex writing_;  // guards writer_; taken before reading_, never after it
   std::unique_ptr<Sidecar> writer_;
 };

@@ -3,6 +3,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
@@ -12,18 +15,27 @@
 namespace nearlite {
 namespace {
 
-/// One publisher at a time per sidecar, whatever its process.
+/// One publisher at a time per sidecar, whatever its process. A process that was stopped while it
+/// publishes keeps the lock: whoever waits for it gives up in the end.
 class PublishLock {
  public:
   explicit PublishLock(const std::filesystem::path& file)
       : fd_(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) {
     if (fd_ < 0) throw_errno("cannot open " + file.string(), errno);
-    while (::flock(fd_, LOCK_EX) != 0) {
-      if (errno != EINTR) {
-        const int error = errno;
-        ::close(fd_);
-        throw_errno("cannot lock " + file.string(), error);
+    constexpr std::chrono::minutes kPatience{5};
+    constexpr std::chrono::milliseconds kPoll{20};
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      const int error = errno;
+      const bool busy = error == EWOULDBLOCK || error == EINTR;
+      if (busy && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(kPoll);
+        continue;
       }
+      ::close(fd_);
+      if (!busy) throw_errno("cannot lock " + file.string(), error);
+      throw Unavailable("another process has been publishing for minutes (" + file.string() + ")",
+                        "nothing is lost: if that process was stopped, end it, then run it again");
     }
   }
   ~PublishLock() { ::close(fd_); }
@@ -52,6 +64,7 @@ bool VectorEngine::publish(PublishRule rule) {
   set_mode(folder() / "lock", settings_.database, false);
   Publication publication(sidecar, settings_, *model, folder());
   publication.clean_up();
+  publication.set_asked(asked_questions());
   if (!publication.plan(rule, segment_distrusted())) return false;
   publication.build();
   publication.commit();
@@ -60,6 +73,14 @@ bool VectorEngine::publish(PublishRule rule) {
     segment_distrusted_ = false;  // there is a new one
   }
   return true;
+}
+
+std::vector<float> VectorEngine::asked_questions() {
+  const std::lock_guard lock(auditing_);
+  std::vector<float> questions;
+  for (const std::vector<float>& question : asked_)
+    questions.insert(questions.end(), question.begin(), question.end());
+  return questions;
 }
 
 bool VectorEngine::segment_distrusted() {

@@ -148,6 +148,7 @@ TEST_F(SearchStores, HybridIsTheEvenMeanOfSimilarityAndShareOfKeywords) {
   EXPECT_NEAR(hybrid.hits[0].score, (1.0 + 1 / 1.975) / 2, 1e-6);
   EXPECT_NEAR(hybrid.hits[1].score, (hybrid.hits[1].similarity + keyword.hits[1].score) / 2, 1e-6);
   EXPECT_EQ(vector.hits[0].score, vector.hits[0].similarity);
+  EXPECT_GE(vector.stores[0].num_scored, vector.hits.size());
   EXPECT_EQ(hybrid.hits[2].signals.at("keyword"), 0);
 }
 

@@ -174,6 +174,7 @@ StoreReply ask_store(const Store& store, const Question& question, std::span<con
                   .records = found.records,
                   .path = options.mode == SearchMode::kKeyword ? "keyword" : found.path,
                   .recall = found.recall,
+                  .num_scored = found.num_scored,
                   .took_ms = 0,
                   .background = found.background};
   reply.model = store.options().model_name;

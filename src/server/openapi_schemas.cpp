@@ -28,6 +28,7 @@ const char* openapi_schemas() {
     "left_out": {"type": "array", "items": {"type": "string"}},
     "stores": {"type": "array", "items": {"type": "object", "required": ["store"], "properties": {
       "store": {"type": "string"}, "records": {"type": "integer"}, "path": {"type": "string"}, "recall": {"type": "number"},
+      "candidates": {"type": "integer"},
       "took_ms": {"type": "number"}, "background": {"type": "number"}, "error": {"$ref": "#/components/schemas/Failure"}}}},
     "hits": {"type": "array", "items": {"$ref": "#/components/schemas/Hit"}}}},
 "Store": {"type": "object", "required": ["store"], "properties": {

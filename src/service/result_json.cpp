@@ -95,6 +95,7 @@ Json json_of(const RetrievalResult& result, bool explain, Audience audience) {
                       {"records", store.records},
                       {"path", store.path},
                       {"recall", store.recall},
+                      {"candidates", store.num_scored},
                       {"took_ms", store.took_ms}});
     if (explain && store.background) stores.back()["background"] = *store.background;
   }

@@ -63,6 +63,13 @@ void Connection::execute(const std::string& sql) {
   if (code != SQLITE_OK) throw_sqlite(handle_, code, "cannot run \"" + sql.substr(0, 200) + "\"");
 }
 
+std::uint64_t Connection::cache_bytes() const noexcept {
+  int now = 0;
+  int greatest = 0;
+  sqlite3_db_status(handle_, SQLITE_DBSTATUS_CACHE_USED, &now, &greatest, 0);
+  return now > 0 ? static_cast<std::uint64_t>(now) : 0;
+}
+
 std::int64_t Connection::last_insert_rowid() const noexcept {
   return sqlite3_last_insert_rowid(handle_);
 }

@@ -47,7 +47,16 @@ std::vector<KeywordMatch> added(const std::vector<KeywordMatch>& scores,
 
 }  // namespace
 
-std::shared_ptr<KeywordLists> make_keyword_lists() { return std::make_shared<KeywordLists>(); }
+std::shared_ptr<KeywordLists> make_keyword_lists(std::shared_ptr<MemoryBudget> memory) {
+  return std::make_shared<KeywordLists>(KeywordLists::kMostPostings, std::move(memory));
+}
+
+KeywordLists::KeywordLists(std::size_t most_postings, std::shared_ptr<MemoryBudget> memory)
+    : most_postings_(most_postings), share_(std::move(memory), "words", [this] {
+        const std::unique_lock lock(mutex_, std::try_to_lock);
+        if (lock) forget_all();
+        return lock.owns_lock();
+      }) {}
 
 std::optional<KeywordSearch> KeywordLists::matches(Connection& db, std::string_view expression) {
   const auto words = quoted_words(expression);
@@ -68,6 +77,16 @@ std::optional<KeywordSearch> KeywordLists::matches(Connection& db, std::string_v
 std::size_t KeywordLists::num_postings() const {
   const std::lock_guard lock(mutex_);
   return num_postings_;
+}
+
+void KeywordLists::forget_all() {
+  words_.clear();
+  place_of_.clear();
+  num_postings_ = 0;
+}
+
+bool KeywordLists::fits() {
+  return num_postings_ <= most_postings_ && share_.resize(num_postings_ * sizeof(Posting));
 }
 
 /// The two records of FTS5's own table that each of its writes changes: 1 holds the numbers that
@@ -117,11 +136,11 @@ KeywordLists::Postings KeywordLists::kept(std::string_view word, std::uint64_t s
   const std::lock_guard lock(mutex_);
   if (state != state_) {  // another one also after going back: the last reader's counts
     state_ = state;
-    words_.clear();
-    place_of_.clear();
-    num_postings_ = 0;
+    forget_all();
+    static_cast<void>(fits());
     return nullptr;
   }
+  share_.touch();
   const auto known = place_of_.find(word);
   if (known == place_of_.end()) return nullptr;
   words_.splice(words_.begin(), words_, known->second);
@@ -134,11 +153,14 @@ void KeywordLists::keep(std::string_view word, std::uint64_t state, Postings pos
   num_postings_ += postings->size() + 1;
   words_.push_front({std::string(word), std::move(postings)});
   place_of_.emplace(words_.front().text, words_.begin());
-  while (num_postings_ > most_postings_ && words_.size() > 1) {
+  while (!fits() && words_.size() > 1) {
     num_postings_ -= words_.back().postings->size() + 1;
     place_of_.erase(words_.back().text);
     words_.pop_back();
   }
+  if (fits()) return;
+  forget_all();  // this word alone is too much
+  static_cast<void>(fits());
 }
 
 }  // namespace nearlite

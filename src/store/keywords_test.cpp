@@ -218,6 +218,26 @@ TEST_F(Keywords, KeptListsServeManyConnectionsEachWithItsOwnState) {
   EXPECT_EQ(lists->num_postings(), held);
 }
 
+TEST_F(Keywords, KeptListsStayWithinTheMemoryBudget) {
+  for (int i = 0; i < 30; ++i) put(std::to_string(i), "disk soup word" + std::to_string(i));
+  const auto budget =
+      std::make_shared<MemoryBudget>(600);  // bytes: one list of 30, or a few of one
+  KeywordLists lists(KeywordLists::kMostPostings, budget);
+  Connection& db = sidecar_.connection();
+  for (int round = 0; round < 2; ++round) {
+    for (const char* word : {"\"disk\"", "\"soup\"", "\"word7\"", "\"disk\" OR \"soup\""}) {
+      EXPECT_THAT(lists.matches(db, word)->matches, SizeIs(word[1] == 'w' ? 1 : 30));
+      EXPECT_EQ(budget->used_by_kind().at("words"), lists.num_postings() * 16);
+      EXPECT_LE(budget->used_bytes(), 600U);
+    }
+  }
+  MemoryBudget::Share other(budget, "others");
+  EXPECT_TRUE(other.resize(600));  // the lists go for it
+  EXPECT_EQ(lists.num_postings(), 0U);
+  EXPECT_THAT(lists.matches(db, "\"disk\"")->matches, SizeIs(30));
+  EXPECT_EQ(lists.num_postings(), 0U);
+}
+
 TEST_F(Keywords, KeptListsStayWithinTheirBound) {
   for (int i = 0; i < 30; ++i) put(std::to_string(i), "disk soup word" + std::to_string(i));
   KeywordLists lists(40);

@@ -58,7 +58,7 @@ class IndexAndSearch(ProgramTest):
         document = self.succeed("search", "app.db", "how do I reset my password?", "-k", "2", "--json").json
         self.assertEqual(list(document)[:3], ["query", "k", "complete"])
         self.assertEqual((document["query"], document["k"], document["complete"]), ("how do I reset my password?", 2, True))
-        self.assertEqual(set(document["stores"][0]), {"store", "records", "path", "recall", "took_ms"})
+        self.assertEqual(set(document["stores"][0]), {"store", "records", "path", "recall", "candidates", "took_ms"})
         self.assertEqual((document["stores"][0]["store"], document["stores"][0]["records"]), ("note", len(NOTES)))
         hit = document["hits"][0]
         self.assertEqual([h["rank"] for h in document["hits"]], [1, 2])
@@ -112,6 +112,7 @@ class IndexAndSearch(ProgramTest):
         self.assertEqual(fields["hits"][0]["fields"]["author"], "anna")
         exact = self.succeed("search", "app.db", "disk", "--exact", "--json").json
         self.assertEqual((exact["stores"][0]["path"], exact["stores"][0]["recall"]), ("exact", 1.0))
+        self.assertGreaterEqual(exact["stores"][0]["candidates"], len(exact["hits"]))
         explained = self.succeed("search", "app.db", "disk", "--explain")
         self.assertIn("high vector similarity", explained.out)
         unsure = self.succeed("search", "app.db", "disk", "--min-confidence", "0.9")

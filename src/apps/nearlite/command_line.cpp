@@ -73,6 +73,10 @@ void add_global_options(CLI::App& app, GlobalOptions& options) {
                  "Folder of the stores (default: NEARLITE_DATA_DIR, else this folder)");
   app.add_option("--config", options.config,
                  "A nearlite.toml instead of the one in the data folder");
+  app.add_option("--memory-budget", options.memory_budget,
+                 "What caches and maps may hold, as 512M or 2G (default: NEARLITE_MEMORY_BUDGET, "
+                 "else half of the memory)")
+      ->type_name("SIZE");
   app.add_flag("--json", options.json, "Print one JSON document");
   app.add_flag("--jsonl", options.jsonl, "Print one JSON object per line");
   app.add_flag("-q,--quiet", options.quiet, "Say nothing on stderr unless something failed");

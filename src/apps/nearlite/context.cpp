@@ -117,6 +117,14 @@ std::string Context::default_model() const {
 
 ModelPlaces Context::model_places() const { return ModelPlaces::from_environment(); }
 
+std::shared_ptr<MemoryBudget> Context::memory() const {
+  if (memory_) return memory_;
+  if (!memory_is_given()) return memory_ = std::make_shared<MemoryBudget>();
+  const std::string& given =
+      options.memory_budget.empty() ? *environment.memory_budget : options.memory_budget;
+  return memory_ = std::make_shared<MemoryBudget>(MemoryBudget::parse_limit(given));
+}
+
 EncoderOptions Context::encoder_options() const {
   EncoderOptions encoder;
   encoder.threads = options.threads;

@@ -18,6 +18,7 @@ namespace nearlite::cli {
 struct GlobalOptions {
   std::string data_dir;
   std::string config;
+  std::string memory_budget;
   bool json = false;
   bool jsonl = false;
   bool quiet = false;
@@ -55,6 +56,12 @@ class Context {
   std::string default_model() const;
   ModelPlaces model_places() const;
   EncoderOptions encoder_options() const;
+  /// Of all stores of the process: --memory-budget, NEARLITE_MEMORY_BUDGET, else what nearlite.toml
+  /// says, else half of the machine's memory. Throws InvalidArgument for what is no size.
+  std::shared_ptr<MemoryBudget> memory() const;
+  bool memory_is_given() const {
+    return !options.memory_budget.empty() || environment.memory_budget.has_value();
+  }
   LogSink& log() noexcept;
   void open_log();  // once the options are known
   /// From any thread; the log stays the same object.
@@ -63,6 +70,7 @@ class Context {
  private:
   class StderrLog;
   std::unique_ptr<StderrLog> log_;
+  mutable std::shared_ptr<MemoryBudget> memory_;
 };
 
 }  // namespace nearlite::cli

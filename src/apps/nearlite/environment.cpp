@@ -30,6 +30,7 @@ Environment Environment::read() {
   Environment environment;
   environment.data_dir = variable("NEARLITE_DATA_DIR");
   environment.model = variable("NEARLITE_MODEL");
+  environment.memory_budget = variable("NEARLITE_MEMORY_BUDGET");
   environment.enhancement_database = variable("ENHANCEMENT_DB_PATH");
   environment.notify_socket = variable("NOTIFY_SOCKET");
   environment.watchdog_microseconds = number("WATCHDOG_USEC");

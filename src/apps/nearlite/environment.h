@@ -12,6 +12,7 @@ namespace nearlite::cli {
 struct Environment {
   std::optional<std::string> data_dir;              // NEARLITE_DATA_DIR
   std::optional<std::string> model;                 // NEARLITE_MODEL
+  std::optional<std::string> memory_budget;         // NEARLITE_MEMORY_BUDGET
   std::optional<std::string> enhancement_database;  // ENHANCEMENT_DB_PATH
   std::optional<std::string> notify_socket;         // NOTIFY_SOCKET of systemd
   int listen_descriptors = 0;                       // LISTEN_FDS, if LISTEN_PID is this process

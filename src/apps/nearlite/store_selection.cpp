@@ -154,6 +154,8 @@ StoreSettings store_settings(const Context& context, std::optional<Backend> back
   settings.default_model = context.environment.model.value_or("");
   settings.places = context.model_places();
   settings.encoder = context.encoder_options();
+  settings.memory = context.memory();
+  settings.memory_is_given = context.memory_is_given();
   if (context.environment.enhancement_database) {
     settings.enhancement_database = *context.environment.enhancement_database;
   }

@@ -171,11 +171,19 @@ class Service {
       metrics_.add("vector_service_http_requests_total",
                    {{"status", std::to_string(response.status)}});
       metrics_.observe("vector_service_http_request_duration_seconds", {}, seconds);
+      report_memory();
     };
     options.observer.refused = [this](int status) {
       metrics_.add("vector_service_http_requests_total", {{"status", std::to_string(status)}});
     };
     return options;
+  }
+
+  void report_memory() {
+    const MemoryBudget& memory = *settings_.memory;
+    metrics_.set("embedding_memory_budget_bytes", {}, static_cast<double>(memory.limit_bytes()));
+    for (const auto& [kind, bytes] : memory.used_by_kind())
+      metrics_.set("embedding_memory_used_bytes", {{"kind", kind}}, static_cast<double>(bytes));
   }
 
   void announce(const HttpServer& http, std::size_t num_stores) {

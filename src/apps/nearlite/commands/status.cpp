@@ -80,7 +80,11 @@ int status(Context& context, const StatusArguments& arguments) {
   if (context.options.json) {
     Json list = Json::array();
     for (const StoreStatus& one : stores) list.push_back(json_of(one));
-    context.put_json({{"stores", list}});
+    const MemoryBudget& memory = *context.memory();
+    context.put_json(
+        {{"stores", list},
+         {"memory",
+          {{"budget_bytes", memory.limit_bytes()}, {"used_bytes", memory.used_bytes()}}}});
   } else if (context.options.jsonl) {
     for (const StoreStatus& one : stores) context.put_json(json_of(one));
   } else if (!stores.empty()) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nearlite/base/memory_budget.h"
 #include "nearlite/databases/config.h"
 #include "nearlite/databases/store.h"
 #include "nearlite/governance/rules.h"
@@ -23,6 +24,9 @@ struct StoreSettings {
   std::filesystem::path data_folder{};  // of single files: looked at for a governance.toml
   ModelPlaces places = ModelPlaces::standard();
   EncoderOptions encoder{};
+  // What caches and maps of all stores may hold together; null: a budget of this registry's own.
+  std::shared_ptr<MemoryBudget> memory{};
+  bool memory_is_given = false;  // memory_budget of a nearlite.toml does not change its limit
   std::shared_ptr<const TextEncoder>
       shared_encoder;  // used for every store with its model name; tests pass a fake
 };

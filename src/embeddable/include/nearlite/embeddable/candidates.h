@@ -46,6 +46,7 @@ struct CandidateResult {
   std::size_t records = 0;              // with vectors in this store
   std::string path = "exact";           // of the vectors; "none": none were compared
   double recall = 1.0;
+  std::size_t num_scored = 0;   // vectors whose similarity was computed
   double greatest_keyword = 0;  // no passage can have more BM25 for these words
   // Mean cosine of the query with a sample of the store; nothing: it has none (small, or never
   // backfilled).

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "nearlite/base/clock.h"
+#include "nearlite/base/memory_budget.h"
 #include "nearlite/embeddable/cost.h"
 #include "nearlite/embeddable/erasure.h"
 #include "nearlite/embeddable/freshness.h"
@@ -62,6 +63,9 @@ struct EmbeddableOptions {
   /// Finds the model that vectors were made with when it is not model_name any more, so that a
   /// question is always read by the model of the vectors it is compared with. May return null.
   std::function<std::shared_ptr<const TextEncoder>(const std::string& name)> other_encoder{};
+  /// What caches and maps may hold, together with those of all objects that share it; null: as much
+  /// as they like (a few bytes of every byte that searches touch).
+  std::shared_ptr<MemoryBudget> memory{};
   /// A backfill refuses to replace the vectors of another model in place, so that no search meets
   /// two: the registry grows them beside (`store set NAME --model M`).
   bool keeps_model = false;
@@ -95,9 +99,10 @@ struct RecordSearchOptions {
 struct RecordSearchResult {
   std::vector<RecordHit> hits{};  // one per record (its best passage), best first; ties by key
   std::size_t records = 0;        // records with vectors in this store
-  std::string path = "exact";
-  double recall = 1.0;
-  bool complete = true;  // false: fewer than k came back although more exist
+  std::string path = "exact";     // taken by the vectors: "exact", "annoy", "faiss", "graph"
+  double recall = 1.0;            // what it promises
+  std::size_t num_scored = 0;     // vectors whose similarity was computed
+  bool complete = true;           // false: fewer than k came back although more exist
   std::string incomplete_reason{};
   double took_ms = 0;
 };

@@ -77,8 +77,9 @@ StoreFailure failure_in_flight(std::string store);
 struct StoreAnswer {
   std::string store;
   std::size_t records = 0;
-  std::string path;  // of the vectors: "exact", "annoy", "faiss", ...; "keyword": words only
-  double recall = 0;
+  std::string path;   // of the vectors: "exact", "annoy", "faiss", ...; "keyword": words only
+  double recall = 0;  // what the path promises
+  std::size_t num_scored = 0;  // vectors whose similarity was computed
   double took_ms = 0;
   // Mean cosine of the question with a sample of the store; nothing: it is not calibrated.
   std::optional<double> background{};

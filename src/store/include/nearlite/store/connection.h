@@ -110,6 +110,8 @@ class Connection {
   std::int64_t last_insert_rowid() const noexcept;
   std::int64_t changes() const noexcept;
   sqlite3* handle() const noexcept { return handle_; }
+  /// Bytes of memory that its pages take now.
+  std::uint64_t cache_bytes() const noexcept;
   void rollback_quietly() noexcept;
 
  private:

@@ -14,6 +14,7 @@
 
 #include "nearlite/base/byte_windows.h"
 #include "nearlite/base/clock.h"
+#include "nearlite/base/memory_budget.h"
 #include "nearlite/store/connection.h"
 
 namespace nearlite {
@@ -216,8 +217,8 @@ struct SidecarOptions {
   std::shared_ptr<KeywordLists> keyword_lists{};
 };
 
-/// An empty one for SidecarOptions::keyword_lists.
-std::shared_ptr<KeywordLists> make_keyword_lists();
+/// An empty one for SidecarOptions::keyword_lists; its memory counts against the budget, if any.
+std::shared_ptr<KeywordLists> make_keyword_lists(std::shared_ptr<MemoryBudget> memory = nullptr);
 
 /// The truth about vectors: a SQLite file beside the index (docs/formats/sidecar.md). A file that
 /// is not ours is never written to. Commits are durable (synchronous FULL). One thread at a time.
