@@ -103,6 +103,12 @@ struct CodeScan::State {
         codes(code_stride(unit.size()), 0),
         lower(into.k(), into.floor()) {
     std::memcpy(plane.data(), coarse.plane1.data(), plane.size() * sizeof(std::int32_t));
+    low_plane.resize((pairs + 7) / 8 * 8);
+    high_plane.resize(low_plane.size());
+    for (std::size_t pair = 0; pair < pairs; ++pair) {
+      low_plane[pair] = plane[2 * pair];
+      high_plane[pair] = plane[2 * pair + 1];
+    }
     double length = 0;
     double product = 0;
     for (std::size_t j = 0; j < unit.size(); ++j) {
@@ -125,6 +131,14 @@ struct CodeScan::State {
 
   void take(std::size_t first, std::size_t count, const std::int32_t* products);
   void refine();
+  /// Bounds by whole codes and both planes of the query: the narrowest there are.
+  CodeCandidate narrowed(std::uint32_t row, LowerBounds& lowest);
+
+  /// A row whose low half is on its way from memory.
+  struct Pending {
+    std::uint32_t row;
+    std::int32_t high_product;
+  };
 
   const CodeTable& table;
   CodedQuery coarse;  // for high halves
@@ -134,12 +148,14 @@ struct CodeScan::State {
   const Collector& collector;
   const std::function<void(std::size_t)>& touch;
   std::size_t pairs;
-  std::vector<std::int32_t> plane;   // coarse, [2 * pairs] words
-  std::vector<std::int32_t> planes;  // [2 * pairs, 4]: of this query and three scanned with it
+  std::vector<std::int32_t> plane;       // coarse, [2 * pairs] words
+  std::vector<std::int32_t> low_plane;   // every second of them, padded
+  std::vector<std::int32_t> high_plane;  // and the others
+  std::vector<std::int32_t> planes;      // [2 * pairs, 4]: of this query and three scanned with it
   HighBounds bounds;
   std::vector<std::uint8_t> codes;  // of one row
   LowerBounds lower;
-  std::vector<std::uint32_t> pending;  // rows whose low halves are on their way from memory
+  std::vector<Pending> pending;
   std::size_t num_refined = 0;
   std::vector<CodeCandidate> candidates;
 };
@@ -200,22 +216,22 @@ void CodeScan::State::take(std::size_t first, std::size_t count, const std::int3
     const std::size_t row = first + i;
     if (norms[row] == 0 || !collector.accepts(ids[row])) continue;
     prefetch_row(table.low.data() + row * pairs * 4, pairs * 4);
-    pending.push_back(static_cast<std::uint32_t>(row));
+    pending.push_back({static_cast<std::uint32_t>(row), products[i]});
   }
 }
 
 void CodeScan::State::refine() {
-  constexpr std::uint32_t kOnlyRow = 0;
-  for (const std::uint32_t row : pending) {
+  const LowProduct product_of = low_product();
+  for (const Pending& one : pending) {
+    const std::uint32_t row = one.row;
     touch(row);
-    decode_row(table, row, pairs, codes.data());
-    std::int32_t product1 = 0;
-    std::int32_t product2 = 0;
-    row_products()(fine.plane1.data(), codes.data(), codes.size(), &kOnlyRow, 1, &product1);
-    row_products()(fine.plane2.data(), codes.data(), codes.size(), &kOnlyRow, 1, &product2);
-    const float product = fine.scale1 * static_cast<float>(product1 - kCodeOffset * fine.sum1) +
-                          fine.scale2 * static_cast<float>(product2 - kCodeOffset * fine.sum2);
-    const float error = fine.error_norm * table.code_norms[row] +
+    const std::int32_t low = product_of(table.low.data() + std::size_t{row} * pairs * 4, pairs,
+                                        low_plane.data(), high_plane.data());
+    // Both are small beside what they are parts of: code = 16 * (high - 8) + low.
+    const float product =
+        coarse.scale1 *
+        (16.0F * static_cast<float>(one.high_product - bounds.offset) + static_cast<float>(low));
+    const float error = coarse.error_norm * table.code_norms[row] +
                         bounds.norm * table.residual_norms[row] + bounds.slack;
     const float upper = bounds.mean_product + table.scales[row] * product + error;
     if (upper < lower.floor()) continue;
@@ -226,12 +242,49 @@ void CodeScan::State::refine() {
   pending.clear();
 }
 
+CodeCandidate CodeScan::State::narrowed(std::uint32_t row, LowerBounds& lowest) {
+  constexpr std::uint32_t kOnlyRow = 0;
+  decode_row(table, row, pairs, codes.data());
+  std::int32_t product1 = 0;
+  std::int32_t product2 = 0;
+  row_products()(fine.plane1.data(), codes.data(), codes.size(), &kOnlyRow, 1, &product1);
+  row_products()(fine.plane2.data(), codes.data(), codes.size(), &kOnlyRow, 1, &product2);
+  const float product = fine.scale1 * static_cast<float>(product1 - kCodeOffset * fine.sum1) +
+                        fine.scale2 * static_cast<float>(product2 - kCodeOffset * fine.sum2);
+  const float error = fine.error_norm * table.code_norms[row] +
+                      bounds.norm * table.residual_norms[row] + bounds.slack;
+  const float upper = bounds.mean_product + table.scales[row] * product + error;
+  lowest.add(upper - 2.0F * error);
+  return {upper, row};
+}
+
 std::vector<CodeCandidate> CodeScan::finish() {
-  state_->refine();
-  std::erase_if(state_->candidates, [&](const CodeCandidate& candidate) {
-    return candidate.upper < state_->lower.floor();
-  });
-  return std::move(state_->candidates);
+  State& s = *state_;
+  s.refine();
+  LowerBounds lowest(s.collector.k(), s.lower.floor());
+  std::vector<CodeCandidate> left;
+  for (const CodeCandidate& candidate : s.candidates) {
+    if (candidate.upper >= lowest.floor()) left.push_back(s.narrowed(candidate.row, lowest));
+  }
+  std::erase_if(left,
+                [&](const CodeCandidate& candidate) { return candidate.upper < lowest.floor(); });
+  return left;
+}
+
+std::int32_t low_product_scalar(const std::uint8_t* low, std::size_t pairs,
+                                const std::int32_t* low_plane,
+                                const std::int32_t* high_plane) noexcept {
+  const auto* q_low = reinterpret_cast<const std::int8_t*>(low_plane);
+  const auto* q_high = reinterpret_cast<const std::int8_t*>(high_plane);
+  std::int32_t sum = 0;
+  for (std::size_t j = 0; j < 4 * pairs; ++j)
+    sum += (low[j] & 15) * q_low[j] + (low[j] >> 4) * q_high[j];
+  return sum;
+}
+
+LowProduct low_product() noexcept {
+  static const LowProduct chosen = cpu_features().avx2 ? low_product_avx2 : low_product_scalar;
+  return chosen;
 }
 
 void high_products_scalar(const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,

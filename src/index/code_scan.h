@@ -76,6 +76,20 @@ void high_products_of_four_vnni(const std::uint8_t* high, std::size_t num_blocks
 /// Null where single queries are as fast.
 HighProductsOfFour high_products_of_four() noexcept;
 
+/// Integer product of the low halves of one row with a query. low: [4 * pairs] bytes; low_plane,
+/// high_plane: the words of the plane for the low and for the high half of each byte, [pairs
+/// rounded up to a multiple of 8].
+using LowProduct = std::int32_t (*)(const std::uint8_t* low, std::size_t pairs,
+                                    const std::int32_t* low_plane,
+                                    const std::int32_t* high_plane) noexcept;
+std::int32_t low_product_scalar(const std::uint8_t* low, std::size_t pairs,
+                                const std::int32_t* low_plane,
+                                const std::int32_t* high_plane) noexcept;
+std::int32_t low_product_avx2(const std::uint8_t* low, std::size_t pairs,
+                              const std::int32_t* low_plane,
+                              const std::int32_t* high_plane) noexcept;
+LowProduct low_product() noexcept;
+
 /// What makes bounds of the products of one query.
 struct HighBounds {
   float factor = 0;         // of products - offset, before the row's scale

@@ -89,6 +89,30 @@ void high_products_of_four_avx2(const std::uint8_t* high, std::size_t num_blocks
   }
 }
 
+std::int32_t low_product_avx2(const std::uint8_t* low, std::size_t pairs,
+                              const std::int32_t* low_plane,
+                              const std::int32_t* high_plane) noexcept {
+  constexpr std::size_t kPairs = 8;  // in one register
+  const __m256i mask = _mm256_set1_epi8(15);
+  const auto words = [](const std::int32_t* from) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  };
+  __m256i sums = _mm256_setzero_si256();
+  std::size_t pair = 0;
+  for (; pair + kPairs <= pairs; pair += kPairs) {
+    const __m256i both = load(low + 4 * pair);
+    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
+    sums = _mm256_add_epi32(
+        sums, widened(both_halves(_mm256_and_si256(both, mask), high, words(low_plane + pair),
+                                  words(high_plane + pair))));
+  }
+  __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
+  return _mm_cvtsi128_si32(sum) +
+         low_product_scalar(low + 4 * pair, pairs - pair, low_plane + pair, high_plane + pair);
+}
+
 float bound_rows_avx2(const std::int32_t* products, const float* scales, const float* high_norms,
                       const float* high_residuals, std::size_t count, const HighBounds& bounds,
                       float* upper) noexcept {

@@ -115,6 +115,21 @@ TEST(HighProducts, OfFourQueriesAreThoseOfEachAlone) {
   }
 }
 
+TEST(LowProduct, IsEqualOnEveryProcessor) {
+  std::mt19937 random(4);
+  for (const std::size_t pairs : {1U, 7U, 8U, 9U, 16U, 48U, 131U}) {
+    const auto low = random_bytes(4 * pairs, random);
+    const auto first = random_plane((pairs + 7) / 8 * 8, random);
+    const auto second = random_plane((pairs + 7) / 8 * 8, random);
+    const std::int32_t expected =
+        low_product_scalar(low.data(), pairs, first.data(), second.data());
+    if (cpu_features().avx2) {
+      EXPECT_EQ(low_product_avx2(low.data(), pairs, first.data(), second.data()), expected)
+          << pairs;
+    }
+  }
+}
+
 TEST(BoundRows, AreEqualOnEveryProcessor) {
   std::mt19937 random(3);
   const auto some = [&](double least, double most) {
