@@ -320,8 +320,8 @@ HighProductsOfFour high_products_of_four() noexcept {
 }
 
 float bound_rows_scalar(const std::int32_t* products, const float* scales, const float* high_norms,
-                        const float* high_residuals, std::size_t count, const HighBounds& bounds,
-                        float* upper) noexcept {
+                        const float* high_residuals, const float* high_along, std::size_t count,
+                        const HighBounds& bounds, float* upper) noexcept {
   float best = -std::numeric_limits<float>::infinity();
   for (std::size_t i = 0; i < count; ++i) {
     const float product =

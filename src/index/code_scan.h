@@ -98,19 +98,22 @@ struct HighBounds {
   float mean_product = 0;   // <u, m>
   float error_norm = 0;     // |u - u^|
   float norm = 0;           // |u|
+  float along = 0;          // <u, m / |m|>
+  float across = 0;         // |u| at right angles to m
   float slack = 0;          // of floating point itself
 };
 /// Of `count` rows the greatest possible similarity; returns the greatest of all. All arrays:
 /// [count]. Every implementation gives the same bits.
 using BoundRows = float (*)(const std::int32_t* products, const float* scales,
-                            const float* high_norms, const float* high_residuals, std::size_t count,
-                            const HighBounds& bounds, float* upper) noexcept;
+                            const float* high_norms, const float* high_residuals,
+                            const float* high_along, std::size_t count, const HighBounds& bounds,
+                            float* upper) noexcept;
 float bound_rows_scalar(const std::int32_t* products, const float* scales, const float* high_norms,
-                        const float* high_residuals, std::size_t count, const HighBounds& bounds,
-                        float* upper) noexcept;
+                        const float* high_residuals, const float* high_along, std::size_t count,
+                        const HighBounds& bounds, float* upper) noexcept;
 float bound_rows_avx2(const std::int32_t* products, const float* scales, const float* high_norms,
-                      const float* high_residuals, std::size_t count, const HighBounds& bounds,
-                      float* upper) noexcept;
+                      const float* high_residuals, const float* high_along, std::size_t count,
+                      const HighBounds& bounds, float* upper) noexcept;
 BoundRows bound_rows() noexcept;
 
 }  // namespace nearlite

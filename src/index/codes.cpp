@@ -54,8 +54,18 @@ std::vector<float> mean_direction(const StridedVectors& rows, std::span<const fl
   return mean;
 }
 
+std::vector<double> direction_of(std::span<const float> mean) {
+  double square = 0;
+  for (const float value : mean) square += static_cast<double>(value) * static_cast<double>(value);
+  std::vector<double> direction(mean.size());
+  if (square == 0) return direction;
+  for (std::size_t j = 0; j < mean.size(); ++j)
+    direction[j] = static_cast<double>(mean[j]) / std::sqrt(square);
+  return direction;
+}
+
 CodeTable EncodedRows::table() const {
-  const std::size_t rows = bounds.size() / 5;
+  const std::size_t rows = bounds.size() / 6;
   const std::span all(bounds);
   return {.high = high,
           .low = low,
@@ -64,6 +74,7 @@ CodeTable EncodedRows::table() const {
           .residual_norms = all.subspan(2 * rows, rows),
           .high_norms = all.subspan(3 * rows, rows),
           .high_residuals = all.subspan(4 * rows, rows),
+          .high_along = all.subspan(5 * rows, rows),
           .mean = mean};
 }
 
@@ -73,8 +84,9 @@ EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms) {
   // 0x88 and 0: the code 0 in every place that no row fills.
   EncodedRows encoded{.high = std::vector<std::uint8_t>(high_code_bytes(count, rows.dim), 0x88),
                       .low = std::vector<std::uint8_t>(count * half_code_bytes(rows.dim), 0),
-                      .bounds = std::vector<float>(5 * count),
+                      .bounds = std::vector<float>(6 * count),
                       .mean = mean_direction({rows.values.data(), rows.dim, rows.dim}, norms)};
+  const std::vector<double> direction = direction_of(encoded.mean);
   std::vector<double> centered(rows.dim);
   for (std::size_t i = 0; i < count; ++i) {
     if (norms[i] == 0) continue;
@@ -91,6 +103,7 @@ EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms) {
     double residual_square = 0;
     double high_square = 0;
     double high_residual_square = 0;
+    double along = 0;
     for (std::size_t j = 0; j < rows.dim; ++j) {
       const double rounded = std::clamp(std::nearbyint(centered[j] * inverse), -127.0, 127.0);
       const auto code = static_cast<unsigned>(static_cast<int>(rounded) + kCodeOffset);
@@ -102,6 +115,7 @@ EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms) {
       residual_square += (centered[j] - decoded) * (centered[j] - decoded);
       high_square += of_high * of_high;
       high_residual_square += (centered[j] - of_high) * (centered[j] - of_high);
+      along += (centered[j] - of_high) * direction[j];
     }
     // Products with values near the smallest float lose digits, up to half of its last one each;
     // only vectors of lengths below 1e-30 notice.
@@ -111,7 +125,9 @@ EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms) {
     encoded.bounds[count + i] = rounded_up(std::sqrt(code_square));
     encoded.bounds[2 * count + i] = rounded_up(std::sqrt(residual_square) + underflow);
     encoded.bounds[3 * count + i] = rounded_up(std::sqrt(high_square));
-    encoded.bounds[4 * count + i] = rounded_up(std::sqrt(high_residual_square) + underflow);
+    const double across = std::sqrt(std::max(0.0, high_residual_square - along * along));
+    encoded.bounds[4 * count + i] = rounded_up(across + underflow + 1e-7 * std::abs(along));
+    encoded.bounds[5 * count + i] = static_cast<float>(along);
   }
   return encoded;
 }

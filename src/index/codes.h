@@ -19,7 +19,10 @@ struct StridedVectors;
 // for the middle of the 16 codes it can be: y' = scale * (16 * high + 7.5 - 128). For a query u of
 // length 1 that is coded as u^, Cauchy and Schwarz bound the error of a product of codes:
 //   | <u, y> - <u^, y^> |  =  | <u - u^, y^> + <u, y - y^> |  <=  |u - u^| |y^|  +  |u| |y - y^|,
-// and the same with y'. |y^|, |y - y^|, |y'| and |y - y'| are stored, rounded up.
+// and the same with y'. |y^|, |y - y^| and |y'| are stored, rounded up. Texts of one kind have much
+// in common: u and m point nearly the same way. So what y - y' is along m is stored and used as it
+// is, and only the rest is bounded: |u'| |r'|, the parts of u and of y - y' that stand at right
+// angles to m.
 //
 // High halves stand 16 rows together, 8 dimensions of each in turn: 64 bytes, of which byte 4 r + j
 // is dimension j of row r in its low and dimension 4 + j in its high half. One instruction
@@ -45,23 +48,27 @@ struct CodeTable {
   std::span<const float> code_norms;      // [rows] |y^|
   std::span<const float> residual_norms;  // [rows] |y - y^|
   std::span<const float> high_norms;      // [rows] |y'|
-  std::span<const float> high_residuals;  // [rows] |y - y'|
+  std::span<const float> high_residuals;  // [rows] |y - y'| at right angles to the mean
+  std::span<const float> high_along;      // [rows] <y - y', m / |m|>
   std::span<const float> mean;            // [dim]
   /// What a scan reads of every row.
-  std::uint64_t scan_bytes() const { return high.size() + 3 * scales.size_bytes(); }
+  std::uint64_t scan_bytes() const { return high.size() + 4 * scales.size_bytes(); }
 };
 
 /// The same, owned; what a segment file stores.
 struct EncodedRows {
   std::vector<std::uint8_t> high;
   std::vector<std::uint8_t> low;
-  std::vector<float> bounds;  // [5, rows]: in the order of CodeTable
+  std::vector<float> bounds;  // [6, rows]: in the order of CodeTable
   std::vector<float> mean;    // [dim]
   CodeTable table() const;
 };
 
 /// Mean of the rows scaled to length 1, without those of norm 0. [dim] floats.
 std::vector<float> mean_direction(const StridedVectors& rows, std::span<const float> norms);
+
+/// The mean scaled to length 1; zeros if it has none.
+std::vector<double> direction_of(std::span<const float> mean);
 
 /// norms: [rows] of vector_norm(); a row of norm 0 gets codes of no meaning.
 EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms);

@@ -114,8 +114,8 @@ std::int32_t low_product_avx2(const std::uint8_t* low, std::size_t pairs,
 }
 
 float bound_rows_avx2(const std::int32_t* products, const float* scales, const float* high_norms,
-                      const float* high_residuals, std::size_t count, const HighBounds& bounds,
-                      float* upper) noexcept {
+                      const float* high_residuals, const float* high_along, std::size_t count,
+                      const HighBounds& bounds, float* upper) noexcept {
   const __m256i offset = _mm256_set1_epi32(bounds.offset);
   __m256 best = _mm256_set1_ps(-__builtin_inff());
   std::size_t i = 0;
