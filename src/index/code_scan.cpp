@@ -111,10 +111,13 @@ struct CodeScan::State {
     }
     double length = 0;
     double product = 0;
+    double along = 0;
+    const std::vector<double> direction = direction_of(table.mean);
     for (std::size_t j = 0; j < unit.size(); ++j) {
       const auto value = static_cast<double>(unit[j]);
       length += value * value;
       product += value * static_cast<double>(table.mean[j]);
+      along += value * direction[j];
     }
     bounds = {
         .factor = 16.0F * coarse.scale1,
@@ -123,6 +126,8 @@ struct CodeScan::State {
         .mean_product = static_cast<float>(product),
         .error_norm = coarse.error_norm,
         .norm = rounded_up(std::sqrt(length)),
+        .along = static_cast<float>(along),
+        .across = rounded_up(std::sqrt(std::max(0.0, length - along * along)) + 1e-7),
         // What floating point itself may add: the fp32 score (dim/16 + 4 additions, a product,
         // a division, of values whose absolute sum is at most 1 by Cauchy-Schwarz) and the few
         // operations of the bounds, each within 2^-24 of at most 4.
@@ -208,7 +213,8 @@ void CodeScan::State::take(std::size_t first, std::size_t count, const std::int3
   std::array<float, kMostRows> upper;
   const float best =
       bound_rows()(products, table.scales.data() + first, table.high_norms.data() + first,
-                   table.high_residuals.data() + first, count, bounds, upper.data());
+                   table.high_residuals.data() + first, table.high_along.data() + first, count,
+                   bounds, upper.data());
   refine();
   if (best < lower.floor()) return;
   for (std::size_t i = 0; i < count; ++i) {
@@ -327,8 +333,8 @@ float bound_rows_scalar(const std::int32_t* products, const float* scales, const
     const float product =
         bounds.factor * static_cast<float>(products[i] - bounds.offset) + bounds.shift;
     const float error =
-        bounds.error_norm * high_norms[i] + bounds.norm * high_residuals[i] + bounds.slack;
-    upper[i] = bounds.mean_product + scales[i] * product + error;
+        bounds.error_norm * high_norms[i] + bounds.across * high_residuals[i] + bounds.slack;
+    upper[i] = bounds.mean_product + scales[i] * product + bounds.along * high_along[i] + error;
     best = std::max(best, upper[i]);
   }
   return best;

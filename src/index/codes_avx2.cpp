@@ -127,19 +127,20 @@ float bound_rows_avx2(const std::int32_t* products, const float* scales, const f
     const __m256 error = _mm256_add_ps(
         _mm256_add_ps(
             _mm256_mul_ps(_mm256_set1_ps(bounds.error_norm), _mm256_loadu_ps(high_norms + i)),
-            _mm256_mul_ps(_mm256_set1_ps(bounds.norm), _mm256_loadu_ps(high_residuals + i))),
+            _mm256_mul_ps(_mm256_set1_ps(bounds.across), _mm256_loadu_ps(high_residuals + i))),
         _mm256_set1_ps(bounds.slack));
-    const __m256 uppers =
+    const __m256 uppers = _mm256_add_ps(
         _mm256_add_ps(_mm256_add_ps(_mm256_set1_ps(bounds.mean_product),
                                     _mm256_mul_ps(_mm256_loadu_ps(scales + i), product)),
-                      error);
+                      _mm256_mul_ps(_mm256_set1_ps(bounds.along), _mm256_loadu_ps(high_along + i))),
+        error);
     _mm256_storeu_ps(upper + i, uppers);
     best = _mm256_max_ps(best, uppers);
   }
   float lanes[8];
   _mm256_storeu_ps(lanes, best);
   float greatest = bound_rows_scalar(products + i, scales + i, high_norms + i, high_residuals + i,
-                                     count - i, bounds, upper + i);
+                                     high_along + i, count - i, bounds, upper + i);
   for (const float lane : lanes) greatest = lane > greatest ? lane : greatest;
   return greatest;
 }

@@ -138,7 +138,7 @@ TEST(BoundRows, AreEqualOnEveryProcessor) {
   for (const std::size_t count : {1U, 7U, 8U, 16U, 37U, 256U}) {
     std::vector<std::int32_t> products(count);
     for (std::int32_t& product : products) product = static_cast<std::int32_t>(random() % 400'000);
-    std::vector<float> arrays(3 * count);
+    std::vector<float> arrays(4 * count);
     for (float& value : arrays) value = some(0, 1);
     const HighBounds bounds{.factor = some(0, 1e-3),
                             .shift = some(-1, 1),
@@ -146,11 +146,14 @@ TEST(BoundRows, AreEqualOnEveryProcessor) {
                             .mean_product = some(-1, 1),
                             .error_norm = some(0, 1e-3),
                             .norm = 1,
+                            .along = some(-1, 1),
+                            .across = some(0, 1),
                             .slack = 4e-6F};
     const auto run = [&](BoundRows bound) {
       std::vector<float> out(count + 1);
-      out[count] = bound(products.data(), arrays.data(), arrays.data() + count,
-                         arrays.data() + 2 * count, count, bounds, out.data());
+      out[count] =
+          bound(products.data(), arrays.data(), arrays.data() + count, arrays.data() + 2 * count,
+                arrays.data() + 3 * count, count, bounds, out.data());
       return out;
     };
     const auto expected = run(bound_rows_scalar);

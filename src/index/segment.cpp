@@ -79,7 +79,7 @@ bool are_few(std::size_t wanted, std::size_t rows) { return wanted < rows / 16; 
 void Segment::verify_scanned(std::size_t first, std::size_t count) const {
   const CodeTable& codes = layout_->codes;
   for (const auto& values : {layout_->norms, codes.scales, codes.code_norms, codes.residual_norms,
-                             codes.high_norms, codes.high_residuals})
+                             codes.high_norms, codes.high_residuals, codes.high_along})
     file_->verify(values.subspan(first, count));
   const std::size_t row_bytes = half_code_bytes(dim());
   file_->verify(codes.high.subspan(first * row_bytes, code_blocks(count) * kCodeBlock * row_bytes));

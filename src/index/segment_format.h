@@ -17,7 +17,7 @@ enum class SectionKind : std::uint32_t {
   kRows = 3,   // float32 [rows, dim]
   // Optional, all four or none: what codes.h explains. (5 and 6 were those of version 1.)
   kMean = 4,       // float32 [dim]
-  kBounds = 7,     // float32 [5, rows]: scales, then norms of codes, residuals, high halves, theirs
+  kBounds = 7,     // float32 [6, rows]: in the order of CodeTable
   kHighCodes = 8,  // uint8 [blocks of 16 rows, pairs (8 dimensions), 16, 4]
   kLowCodes = 9,   // uint8 [rows, pairs, 4]
 };
