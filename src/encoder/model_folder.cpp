@@ -12,6 +12,7 @@
 #include "nearlite/base/error.h"
 #include "nearlite/base/names.h"
 #include "nearlite/model/kernel_warning.h"
+#include "nearlite/model/precision_class.h"
 #include "nearlite/model/strict_json.h"
 #include "nearlite/model/weights.h"
 
@@ -297,8 +298,7 @@ std::string identity_text(const ModelFolder& model, DigestCache& cache,
   }
   line("default prompt", model.info.default_prompt_name);
   line("dim", std::to_string(model.info.dim));
-  // The others give the same vectors to a cosine of 0.9999: one class.
-  line("precision", model.info.precision == Precision::kInt8 ? "int8" : "float");
+  line("precision", std::string(precision_class(model.info.precision)));
   return text;
 }
 

@@ -26,15 +26,31 @@ constexpr std::size_t kBiasPadding = 32;
 /// What happens to a product before it is stored for good.
 enum class Epilogue { kNone, kGeluErf, kGeluErfShort, kGeluTanh, kRelu };
 
+/// What rounding a row to bytes leaves of its outliers, one above and one below all others: a value
+/// that is far from the rest would cost the rest its resolution.
+struct Outliers {
+  std::uint32_t inputs[2] = {};
+  float rests[2] = {};  // value minus what its byte stands for; 0: no outlier
+};
+
+/// The same of one weight.
+struct WeightOutlier {
+  std::uint32_t column;
+  std::uint32_t input;
+  float rest;
+};
+
 /// Packed weights of a matrix product: panels of panel_columns columns, each
 /// [steps][columns][group], where a step takes `group` neighbouring inputs at once. Columns behind
 /// `out` and inputs behind `in` are zero.
 struct PackedGemm {
-  const void* panels = nullptr;           // float, bfloat16 pairs, int16 pairs or int8 quads
-  const float* bias = nullptr;            // [num_panels * panel_columns]
-  const float* column_scales = nullptr;   // integers: what one unit of a column is worth
-  const std::int32_t* offsets = nullptr;  // int8: the sum of each column, see gemm_bytes
-  std::size_t steps = 0;                  // in / group, rounded up
+  const void* panels = nullptr;                 // float, bfloat16 pairs, int16 pairs or int8 quads
+  const float* bias = nullptr;                  // [num_panels * panel_columns]
+  const float* column_scales = nullptr;         // integers: what one unit of a column is worth
+  const std::int32_t* offsets = nullptr;        // int8: the sum of each column, see gemm_bytes
+  const WeightOutlier* outliers = nullptr;      // int8: of panel p, those from outlier_ends[p] to
+  const std::uint32_t* outlier_ends = nullptr;  // outlier_ends[p + 1]; nullptr: none in any
+  std::size_t steps = 0;                        // in / group, rounded up
   std::size_t out = 0;
   Epilogue epilogue = Epilogue::kNone;
 };
@@ -47,7 +63,17 @@ struct QuantizedRows {
   float* scales = nullptr;
   std::size_t stride = 0;  // integers per row, a multiple of the group; zeros behind the inputs
   std::int32_t* zeros = nullptr;
+  Outliers* outliers = nullptr;   // int8
+  const float* floats = nullptr;  // int8: the rows before rounding, [rows, num_floats]
+  std::size_t num_floats = 0;
 };
+
+/// The most that two neighbouring int8 weights may have together: instructions before VNNI sum two
+/// products in 16 bits, of which the other factors are at most 254.
+constexpr float kLargestBytePair = 129.0F;
+
+constexpr float kOutlierWeight = 1.5F;
+constexpr float kOutlierInput = 2.0F;
 
 /// The inner loops of a transformer for one instruction set. In all of them a row of the result is
 /// computed by the same operations in the same order whatever the number of rows is: a text's
@@ -68,7 +94,8 @@ struct Kernels {
   void (*gemm_words)(const PackedGemm& weights, std::size_t rows,
                      const QuantizedRows<std::int16_t>& source, float* target) noexcept = nullptr;
   /// The same with int8 quads; source: a value plus its row's zero, as the instruction wants one
-  /// factor without sign (weights.offsets takes that out again). Null where there is no such
+  /// factor without sign (weights.offsets takes that out again). Outliers of rows and weights are
+  /// added in fp32. Null where there is no such
   /// instruction: the same integers then go through gemm_words.
   void (*gemm_bytes)(const PackedGemm& weights, std::size_t rows,
                      const QuantizedRows<std::uint8_t>& source, float* target) noexcept = nullptr;
@@ -80,12 +107,17 @@ struct Kernels {
   void (*quantize_words)(const float* source, std::size_t rows, std::size_t in, float largest,
                          float length,
                          const QuantizedRows<std::int16_t>& target) noexcept = nullptr;
-  /// Scales each row so that its largest magnitude is 127, rounds, and adds 128 (the zero).
-  void (*quantize_bytes)(const float* source, std::size_t rows, std::size_t in,
-                         const QuantizedRows<std::uint8_t>& target) noexcept = nullptr;
+  /// Scales each row of weights so that none passes 127 and no two neighbours together pass
+  /// kLargestBytePair, and rounds; as int8 with their sign (the zeros are not written). A weight
+  /// more than kOutlierWeight times the next is cut down to it: the first of outliers has the rest.
+  void (*quantize_weight_bytes)(const float* source, std::size_t rows, std::size_t in,
+                                const QuantizedRows<std::uint8_t>& target) noexcept = nullptr;
+  /// The same integers as int16.
+  void (*quantize_weight_words)(const float* source, std::size_t rows, std::size_t in,
+                                const QuantizedRows<std::int16_t>& target) noexcept = nullptr;
   /// Scales each row so that 254 steps lie between its least and its greatest value, zero included,
-  /// rounds, and adds the zero so that none is negative. Outliers are mostly of one sign: this
-  /// keeps up to a bit more than magnitudes would.
+  /// rounds, and adds the zero so that none is negative. A value more than kOutlierInput times the
+  /// next of its sign is cut down to it: outliers has the rest.
   void (*quantize_range_bytes)(const float* source, std::size_t rows, std::size_t in,
                                const QuantizedRows<std::uint8_t>& target) noexcept = nullptr;
   /// The same integers with their sign, without the zero.

@@ -83,10 +83,25 @@ NEARLITE_INLINE void add_word_products(VecInt& sums, VecInt a, VecInt b) {
 #endif
 }
 
-#if NEARLITE_KERNEL_VNNI
-/// Adds to each lane the sum of the products of four uint8 of `a` and four int8 of `b`.
+/// Whether there are products of bytes at all.
+#define NEARLITE_KERNEL_BYTES (NEARLITE_KERNEL_LANES >= 8)
+
+#if NEARLITE_KERNEL_BYTES
+/// Adds to each lane the sum of the products of four uint8 of `a` and four int8 of `b`. Without
+/// VNNI two neighbouring products are summed in 16 bits first and must not pass 32,767: see
+/// kLargestBytePair.
 NEARLITE_INLINE void add_byte_products(VecInt& sums, VecInt a, VecInt b) {
+#if NEARLITE_KERNEL_VNNI
   asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
+#elif NEARLITE_KERNEL_LANES == 16
+  sums += reinterpret_cast<VecInt>(_mm512_madd_epi16(
+      _mm512_maddubs_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)),
+      _mm512_set1_epi16(1)));
+#else
+  sums += reinterpret_cast<VecInt>(_mm256_madd_epi16(
+      _mm256_maddubs_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)),
+      _mm256_set1_epi16(1)));
+#endif
 }
 #endif
 

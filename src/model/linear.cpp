@@ -11,7 +11,6 @@ namespace nearlite {
 namespace {
 
 constexpr float kLargestWord = 32'767.0F;
-constexpr float kLargestByte = 127.0F;
 /// The length that columns of int16 weights are scaled to: with inputs of about the same length no
 /// product of the two passes 2^31 (Cauchy and Schwarz), and both lose equally little.
 constexpr float kWordColumnLength = 46'000.0F;
@@ -75,6 +74,7 @@ struct Linear::Packed {
     }
     rows = {};
     floats = {};
+    point_at_outliers();
     // Rounding may lengthen a row or column by half a unit per input, and floats are not exact.
     const double rounding = 0.5 * std::sqrt(static_cast<double>(in)) + 1.0;
     row_length = static_cast<float>(
@@ -110,21 +110,42 @@ struct Linear::Packed {
         break;
     }
     float unit = 0;
+    Outliers outlier;
     if (as_bytes) {
       auto* bytes = reinterpret_cast<std::uint8_t*>(to);
-      std::int32_t zero = 0;
-      kernels.quantize_bytes(values.data(), 1, in, {bytes, &unit, 4 * gemm.steps, &zero});
+      kernels.quantize_weight_bytes(values.data(), 1, in,
+                                    {bytes, &unit, 4 * gemm.steps, nullptr, &outlier});
       std::int32_t sum = 0;
-      for (std::size_t i = 0; i < 4 * gemm.steps; ++i) sum += bytes[i] - zero;
-      for (std::size_t step = 0; step < gemm.steps; ++step) to[step] ^= 0x80808080U;  // without 128
+      for (std::size_t i = 0; i < in; ++i) sum += static_cast<std::int8_t>(bytes[i]);
       offsets[column] = sum;
+    } else if (precision == Precision::kInt8) {
+      kernels.quantize_weight_words(
+          values.data(), 1, in,
+          {reinterpret_cast<std::int16_t*>(to), &unit, 2 * gemm.steps, nullptr, &outlier});
     } else {
-      const bool words = precision == Precision::kInt16;
-      kernels.quantize_words(values.data(), 1, in, words ? kLargestWord : kLargestByte,
-                             words ? kWordColumnLength : 0.0F,
+      kernels.quantize_words(values.data(), 1, in, kLargestWord, kWordColumnLength,
                              {reinterpret_cast<std::int16_t*>(to), &unit, 2 * gemm.steps});
     }
     column_scales[column] = unit * scale;
+    if (outlier.rests[0] != 0.0F) {
+      weight_outliers.push_back(
+          {static_cast<std::uint32_t>(column), outlier.inputs[0], outlier.rests[0] * scale});
+    }
+  }
+
+  /// Which weight outliers are in which panel; they stand in the order of their columns.
+  void point_at_outliers() {
+    if (weight_outliers.empty()) return;
+    const std::size_t num_panels = (gemm.out + panel_columns - 1) / panel_columns;
+    outlier_ends.assign(num_panels + 1, 0);
+    for (const WeightOutlier& outlier : weight_outliers) {
+      ++outlier_ends[outlier.column / panel_columns + 1];
+    }
+    for (std::size_t panel = 0; panel < num_panels; ++panel) {
+      outlier_ends[panel + 1] += outlier_ends[panel];
+    }
+    gemm.outliers = weight_outliers.data();
+    gemm.outlier_ends = outlier_ends.data();
   }
 
   void put_panel(std::size_t panel) {
@@ -152,6 +173,8 @@ struct Linear::Packed {
   std::vector<float> bias;
   std::vector<float> column_scales;
   std::vector<std::int32_t> offsets;
+  std::vector<WeightOutlier> weight_outliers;
+  std::vector<std::uint32_t> outlier_ends;
   float row_length = 0;  // int16: the most that a row of inputs may have
   PackedGemm gemm;
   std::vector<std::uint32_t> rows;  // of one panel, while packing
@@ -201,23 +224,26 @@ void Linear::run(LinearContext& context, std::size_t rows, const float* source,
       break;
   }
   float* scales = room_for(context.scales, rows);
+  if (packed_->precision == Precision::kInt16) {
+    const std::size_t stride = 2 * gemm.steps;
+    const QuantizedRows<std::int16_t> words{room_for(context.words, rows * stride), scales, stride};
+    kernels.quantize_words(source, rows, in_, kLargestWord, packed_->row_length, words);
+    return kernels.gemm_words(gemm, rows, words, target);
+  }
   std::int32_t* zeros = room_for(context.zeros, rows);
+  Outliers* outliers = room_for(context.outliers, rows);
   if (packed_->as_bytes) {
     const std::size_t stride = 4 * gemm.steps;
-    const QuantizedRows<std::uint8_t> quantized{room_for(context.bytes, rows * stride), scales,
-                                                stride, zeros};
-    kernels.quantize_range_bytes(source, rows, in_, quantized);
-    return kernels.gemm_bytes(gemm, rows, quantized, target);
+    const QuantizedRows<std::uint8_t> bytes{
+        room_for(context.bytes, rows * stride), scales, stride, zeros, outliers, source, in_};
+    kernels.quantize_range_bytes(source, rows, in_, bytes);
+    return kernels.gemm_bytes(gemm, rows, bytes, target);
   }
   const std::size_t stride = 2 * gemm.steps;
-  const QuantizedRows<std::int16_t> quantized{room_for(context.words, rows * stride), scales,
-                                              stride, zeros};
-  if (packed_->precision == Precision::kInt16) {
-    kernels.quantize_words(source, rows, in_, kLargestWord, packed_->row_length, quantized);
-  } else {
-    kernels.quantize_range_words(source, rows, in_, quantized);
-  }
-  kernels.gemm_words(gemm, rows, quantized, target);
+  const QuantizedRows<std::int16_t> words{
+      room_for(context.words, rows * stride), scales, stride, zeros, outliers, source, in_};
+  kernels.quantize_range_words(source, rows, in_, words);
+  kernels.gemm_words(gemm, rows, words, target);
 }
 
 }  // namespace nearlite

@@ -19,6 +19,7 @@ struct LinearContext {
   std::vector<std::uint8_t> bytes;
   std::vector<float> scales;
   std::vector<std::int32_t> zeros;
+  std::vector<Outliers> outliers;
 };
 
 /// Some columns of a product: rows of a weight matrix as checkpoints store them.

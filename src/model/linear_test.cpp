@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nearlite/base/error.h"
+#include "nearlite/model/precision_class.h"
 #include "testing/kernel_sets.h"
 
 namespace nearlite {
@@ -232,18 +233,22 @@ TEST(IntegerProducts, AreTheSameForEveryInstructionSet) {
   LinearContext context;
   const std::size_t in = 130;
   const std::size_t out = 96;
-  auto whole_numbers = [](std::size_t count, unsigned seed) {
+  // The first four of each row, and what the rest may have at most, make the scale 1.
+  const auto whole_numbers = [](std::size_t count, unsigned seed, int most, float second) {
     std::mt19937 generator(seed);
     std::vector<float> values(count);
-    for (float& value : values) value = static_cast<float>(generator() % 255) - 127.0F;
-    for (std::size_t i = 0; i < count; i += 130) {  // the scale is 1
+    for (float& value : values) {
+      value = static_cast<float>(static_cast<int>(generator() % (2U * most + 1U)) - most);
+    }
+    for (std::size_t i = 0; i < count; i += 130) {
       values[i] = 127.0F;
-      values[i + 1] = -127.0F;
+      values[i + 1] = second;
+      values[i + 2] = values[i + 3] = 64.0F;
     }
     return values;
   };
-  const auto weights = whole_numbers(in * out, 1);
-  const auto source = whole_numbers(9 * in, 2);
+  const auto weights = whole_numbers(in * out, 1, 64, -1.0F);
+  const auto source = whole_numbers(9 * in, 2, 127, -127.0F);
   for (const Kernels* kernels : testing::kKernelSets) {
     if (!testing::can_run(*kernels)) continue;
     std::vector<float> target(9 * out);
@@ -263,13 +268,71 @@ TEST(IntegerProducts, AreTheSameForEveryInstructionSet) {
   }
 }
 
+// One input and one weight a hundred times the others: the others keep their digits.
+TEST_P(EveryPrecision, KeepsTheDigitsOfTheOthersBesideOutliers) {
+  if (precision() != Precision::kInt8) GTEST_SKIP() << "int8 only";
+  LinearContext context;
+  const std::size_t in = 100;
+  const std::size_t out = 50;
+  auto weights = random(in * out, 1);
+  auto source = random(3 * in, 2);
+  for (std::size_t o = 0; o < out; o += 3) weights[o * in + 17] = 300.0F;
+  for (std::size_t o = 1; o < out; o += 3) weights[o * in + 55] = -300.0F;
+  source[in + 17] = -500.0F;
+  source[in + 60] = 400.0F;
+  source[2 * in + 3] = 200.0F;
+  std::vector<float> target(3 * out);
+  make(weights, {}, in, out).run(context, 3, source.data(), target.data());
+  for (std::size_t r = 0; r < 3; ++r) {
+    for (std::size_t o = 0; o < out; ++o) {
+      double expected = 0;
+      double large = 0;  // of the inputs that are outliers
+      for (std::size_t i = 0; i < in; ++i) {
+        const auto input = static_cast<double>(source[r * in + i]);
+        expected += input * static_cast<double>(weights[o * in + i]);
+        if (std::abs(input) > 100) large += std::abs(input);
+      }
+      // Without outliers the error is about 0.2. An outlier of the inputs meets rounded weights
+      // (half a unit of about 3 / 100); one of the weights meets exact inputs.
+      EXPECT_NEAR(target[r * out + o], expected, 0.8 + 0.016 * large) << r << " " << o;
+    }
+  }
+}
+
+// Weights whose neighbours are as large as they get, times the largest inputs: sixteen bits would
+// not hold the sum of two products of 254 and 127.
+TEST(IntegerProducts, DoNotOverflowInThePairsOfTheOldInstructions) {
+  LinearContext context;
+  const std::size_t in = 64;
+  for (const Kernels* kernels : testing::kKernelSets) {
+    if (!testing::can_run(*kernels)) continue;
+    const std::vector<float> weights(in, 1.0F);
+    std::vector<float> source(in, 1.0F);
+    const WeightPart part{weights, {}};
+    const Linear linear(std::span(&part, 1), in, Precision::kInt8, Epilogue::kNone, *kernels);
+    float sum = 0;
+    linear.run(context, 1, source.data(), &sum);
+    EXPECT_NEAR(sum, 64.0F, 0.3F) << kernels->name;
+    for (float& value : source) value = -1.0F;
+    linear.run(context, 1, source.data(), &sum);
+    EXPECT_NEAR(sum, -64.0F, 0.3F) << kernels->name;
+  }
+}
+
 TEST(PrecisionNames, GoBothWays) {
   for (const char* name : {"auto", "fp32", "bf16", "int16", "int8"}) {
     EXPECT_EQ(precision_name(precision_of_name(name)), name);
   }
   EXPECT_THROW(precision_of_name("fp16"), InvalidArgument);
-  EXPECT_NE(chosen_precision(Precision::kAuto), Precision::kAuto);
+  EXPECT_EQ(chosen_precision(Precision::kAuto), Precision::kInt16);
   EXPECT_EQ(chosen_precision(Precision::kInt8), Precision::kInt8);
+}
+
+TEST(PrecisionClass, IsOneForAllThatAgreeWithFp32) {
+  for (const char* name : {"auto", "bf16", "int16"}) {
+    EXPECT_EQ(precision_class(precision_of_name(name)), precision_class(Precision::kFp32));
+  }
+  EXPECT_NE(precision_class(Precision::kInt8), precision_class(Precision::kFp32));
 }
 
 }  // namespace

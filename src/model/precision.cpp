@@ -3,8 +3,8 @@
 #include <array>
 #include <string>
 
-#include "kernels.h"
 #include "nearlite/base/error.h"
+#include "nearlite/model/precision_class.h"
 
 namespace nearlite {
 namespace {
@@ -18,13 +18,22 @@ struct Entry {
 constexpr std::array kEntries{
     Entry{Precision::kAuto, "auto", 0.9999}, Entry{Precision::kFp32, "fp32", 0.999999},
     Entry{Precision::kBf16, "bf16", 0.9999}, Entry{Precision::kInt16, "int16", 0.9999},
-    Entry{Precision::kInt8, "int8", 0.99}};
+    Entry{Precision::kInt8, "int8", 0.996}};
 
 }  // namespace
 
 Precision chosen_precision(Precision asked) {
   if (asked != Precision::kAuto) return asked;
-  return kernels().gemm_bytes != nullptr ? Precision::kInt16 : Precision::kFp32;
+#if defined(__x86_64__)
+  return Precision::kInt16;
+#else
+  return Precision::kFp32;
+#endif
+}
+
+std::string_view precision_class(Precision precision) {
+  // The third way: 1 rounded inputs by their magnitude, 2 by their range.
+  return precision == Precision::kInt8 ? "int8.3" : "float";
 }
 
 std::string_view precision_name(Precision precision) {
