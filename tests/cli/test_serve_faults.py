@@ -19,7 +19,7 @@ from program import NOTES
 from service import ServiceTest
 
 LONG = os.environ.get("NEARLITE_SERVE_LONG") == "1"
-MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+MODEL = "all-MiniLM-L6-v2"
 
 
 def http(method, path, body=b"", extra=b""):
