@@ -46,7 +46,7 @@ class RetrievalLogs : public testing::Test {
     return values;
   }
 
-  const TemporaryFolder folder_;
+  const TemporaryFolder folder_{FolderPlace::kMemory};
 };
 
 TEST_F(RetrievalLogs, HoldOneRowPerHitInEachTableAndOneLine) {
@@ -56,9 +56,11 @@ TEST_F(RetrievalLogs, HoldOneRowPerHitInEachTableAndOneLine) {
   log.record(result_of("s2", {"bot"}));
   EXPECT_THAT(column("SELECT origin_db || rank FROM retrieval_metrics ORDER BY id"),
               ElementsAre("bot1", "error2", "bot1"));
-  EXPECT_THAT(column("SELECT session_id || vector_id || tokens_injected FROM retrieval_stats"),
-              ElementsAre("s1112", "s1212", "s2112"));
-  EXPECT_THAT(column("SELECT db FROM vector_metrics WHERE event_type = 'retrieval'"),
+  EXPECT_THAT(
+      column(
+          "SELECT session_id || vector_id || tokens_injected FROM retrieval_stats ORDER BY rowid"),
+      ElementsAre("s1112", "s1212", "s2112"));
+  EXPECT_THAT(column("SELECT db FROM vector_metrics WHERE event_type = 'retrieval' ORDER BY rowid"),
               ElementsAre("bot", "error", "bot"));
   EXPECT_THAT(column("SELECT metric || ' ' || value FROM eval_metrics WHERE cycle = 's1'"),
               UnorderedElementsAre("retrieval_hit_rate 0.5", "retrieval_query_time 0.008",

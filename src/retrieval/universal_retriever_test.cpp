@@ -67,7 +67,7 @@ class Retrieving : public testing::Test {
     return ids;
   }
 
-  TemporaryFolder folder_;
+  TemporaryFolder folder_{FolderPlace::kMemory};
   std::shared_ptr<WordEncoder> encoder_ = std::make_shared<WordEncoder>();
   std::vector<std::shared_ptr<Store>> stores_;
 };
