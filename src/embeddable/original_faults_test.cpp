@@ -63,7 +63,7 @@ TEST_F(OriginalFaults, AnAddRebuildsNeitherIndexNorJsonNorSegment) {
 TEST_F(OriginalFaults, ARecordOfAnySortIsSavedAndTheNextOneToo) {
   NoteDB notes = open();
   Record odd({{"body", std::string("a plain text")},
-              {"blob", Blob(std::string("\0\x01\xFF", 3))},
+              {"blob", Blob{{std::byte{0}, std::byte{1}, std::byte{0xFF}}}},
               {"nothing", std::monostate{}},
               {"number", 1.5}});
   notes.add_embedding(1, odd, "note");

@@ -44,7 +44,7 @@ TEST(ResultJson, AResultIsExplainedOnlyWhenAsked) {
   result.question = "why";
   result.k = 1;
   result.left_out = {"1 hit below the confidence asked for"};
-  result.stores.push_back({"notes", 3, "exact", 1, 0.5, 0.12});
+  result.stores.push_back({"notes", 3, "exact", 1, 3, 0.5, 0.12});
   RetrievalHit& hit = result.hits.emplace_back();
   hit.store = "notes";
   hit.key = RecordKey(1);
