@@ -376,7 +376,7 @@ TEST_P(ForeignFiles, AreNamed) {
       {"SQLite format 3" + std::string(2000, '\0'), "an SQLite database"},
       {"{\"id_map\": []}", "JSON text"},
       {"IxF2" + std::string(500, '\1'), "a FAISS flat L2 index"},
-      {"IHNf" + std::string(500, '\1'), "a FAISS HNSW index"},
+      {"IHNs" + std::string(500, '\1'), "a FAISS HNSW index over codes"},
       {std::string("\x93NUMPY\x01\x00", 8), "a NumPy array"},
   };
   for (const auto& [bytes, name] : foreign) {
