@@ -56,22 +56,33 @@ def make_queries(vectors, count):
     return numpy.concatenate([chosen, moved]).astype(numpy.float32)
 
 
-def compare(name, vectors, queries, search, k=10):
-    """search(query, k) -> slots. They must be as near as the true ones, place by place."""
+def compare(name, vectors, queries, search, k=10, model=None):
+    """search(query, k) -> slots. They must be as near as the true ones, place by place.
+
+    With model(query, k) -> slots, the search of the package itself over a graph: as near as those, in 97 of 100 places. The same graph is
+    walked a little otherwise by each release of FAISS, and what one of them misses is not in the file.
+    """
     units = unit(vectors)
     k = min(k, len(vectors))
+    places = missed = 0
     for number, query in enumerate(queries):
         cosines = units @ (query / numpy.linalg.norm(query.astype(numpy.float64)))
-        truth = numpy.sort(cosines)[::-1][:k]
+        truth = numpy.sort(cosines if model is None else cosines[model(query, k)])[::-1][:k]
         slots = list(search(query, k))
         if len(slots) != k or len(set(slots)) != k:
             fail(f"{name}: query {number} gave {len(slots)} slots, {len(set(slots))} of them different, wanted {k}")
         off = numpy.abs(cosines[slots] - truth)
-        if off.max() > TOLERANCE:
+        if model is not None:
+            places += k
+            missed += int((truth - cosines[slots] > TOLERANCE).sum())
+        elif off.max() > TOLERANCE:
             place = int(off.argmax())
             fail(f"{name}: query {number}, place {place}: cosine {cosines[slots[place]]:.7f} of slot {slots[place]}, "
                  f"exact search has {truth[place]:.7f}")
-    print(f"{name}: {len(vectors)} vectors x {vectors.shape[1]}, {len(queries)} queries, first {k} neighbors equal")
+    if missed > 0.03 * places:
+        fail(f"{name}: {missed} of {places} places are farther than what the package finds")
+    print(f"{name}: {len(vectors)} vectors x {vectors.shape[1]}, {len(queries)} queries, first {k} neighbors equal" +
+          (f" but for {missed} of {places}" if missed else ""))
 
 
 def check_annoy(path, dim, vectors, num_queries):
@@ -114,21 +125,30 @@ def check_ours(program, vectors, num_queries, k=10):
     vectors = unit(vectors).astype(numpy.float32)
     queries = make_queries(vectors, num_queries)
     ids = 7_000_000_000 + 3 * numpy.arange(len(vectors))[::-1]
-    flat, graph = faiss.IndexFlatIP(vectors.shape[1]), faiss.IndexHNSWFlat(vectors.shape[1], 24, faiss.METRIC_INNER_PRODUCT)
-    indexes = {"IndexFlatIP": flat, "IndexHNSWFlat": graph}
-    for index in (flat, graph):
-        index.add(vectors)
+
+    def empty_ones():
+        return (faiss.IndexFlatIP(vectors.shape[1]),
+                faiss.IndexHNSWFlat(vectors.shape[1], 24, faiss.METRIC_INNER_PRODUCT))
+
+    indexes = {}  # name -> what is written, and the part of it that holds the vectors
+    for inner in empty_ones():
+        inner.add(vectors)
+        indexes[type(inner).__name__] = (inner, inner)
     for name, kind in (("IndexIDMap", faiss.IndexIDMap), ("IndexIDMap2", faiss.IndexIDMap2)):
-        for inner in (faiss.IndexFlatIP(vectors.shape[1]),
-                      faiss.IndexHNSWFlat(vectors.shape[1], 24, faiss.METRIC_INNER_PRODUCT)):
+        for inner in empty_ones():
             mapped = kind(inner)
             mapped.add_with_ids(vectors, ids)
-            indexes[f"{name} of {type(inner).__name__}"] = mapped
+            indexes[f"{name} of {type(inner).__name__}"] = (mapped, inner)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         queries.tofile(folder / "queries.f32")
-        for name, index in indexes.items():
+        for name, (index, inner) in indexes.items():
             faiss.write_index(index, str(folder / "a.faiss"))
+            model = None
+            if isinstance(inner, faiss.IndexHNSWFlat):
+                # Not every vector can be reached in the package's graph, which its threads build each time otherwise.
+                inner.hnsw.efSearch = inner.ntotal
+                model = lambda query, k, inner=inner: inner.search(unit(query[None, :]).astype(numpy.float32), k)[1][0]
             found = subprocess.run([program, "--search", folder / "a.faiss", folder / "queries.f32", str(k)],
                                    check=True, capture_output=True, text=True).stdout.splitlines()
             slot_of = {int(number): slot for slot, number in enumerate(ids)} if "IDMap" in name else None
@@ -136,7 +156,7 @@ def check_ours(program, vectors, num_queries, k=10):
                        for query, line in zip(queries, found, strict=True)}
             compare(f"{name} of the package faiss", vectors, queries,
                     lambda query, k, answers=answers, slot_of=slot_of: [
-                        slot_of[number] if slot_of else number for number in answers[query.tobytes()]])
+                        slot_of[number] if slot_of else number for number in answers[query.tobytes()]], model=model)
 
 
 def main():

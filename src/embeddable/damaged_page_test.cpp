@@ -86,7 +86,9 @@ TEST_F(DamagedPage, OfTheFirstAndTheLastRowIsPassedOverToo) {
   const BackfillResult result = store.backfill_embeddings();
   ASSERT_EQ(result.skipped_records.size(), 2U);
   EXPECT_THAT(result.skipped_records.at(0).reason, HasSubstr("between the first row and"));
+  EXPECT_THAT(result.skipped_records.at(1).reason, HasSubstr("the rows behind "));
   EXPECT_TRUE(store.get_vector(200));
+  EXPECT_FALSE(store.get_vector(kRows));
 }
 
 }  // namespace

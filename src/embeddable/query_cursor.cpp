@@ -159,6 +159,7 @@ class QuerySource : public RecordCursor::Source {
   void read_page() {
     const bool first = last_key_.empty();
     std::optional<Statement>& page = first ? first_page_ : next_page_;
+    if (first) find_end();
     if (!page) page.emplace(db_, page_sql(!first));
     for (std::size_t i = 0; i < last_key_.size(); ++i)
       page->bind(static_cast<int>(i) + 1, last_key_[i]);
@@ -166,13 +167,40 @@ class QuerySource : public RecordCursor::Source {
     bool more = false;
     while ((more = step_or_stop_at_damage(*page))) {
       if (damaged_) break;
+      if (is_behind_end(page->value(0))) {
+        more = false;
+        break;
+      }
       slice_.push_back(record_of(*page));
       if (std::chrono::steady_clock::now() >= deadline) break;
     }
     page->reset();  // drops the read lock
-    if (std::exchange(damaged_, false) && slice_.empty()) return read_page();  // behind it
-    at_end_ = !more && slice_.size() < static_cast<std::size_t>(kSliceRows);
+    if (std::exchange(damaged_, false) && slice_.empty() && !damaged_to_the_end_)
+      return read_page();  // behind it
+    at_end_ =
+        damaged_to_the_end_ || (!more && slice_.size() < static_cast<std::size_t>(kSliceRows));
     if (!slice_.empty()) last_key_ = slice_.back().key.values();
+  }
+
+  /// The greatest key there is when the first row is read. Rows that are appended while others are
+  /// looked at are for the next time: a program that writes faster than this one reads would keep
+  /// it from ever coming to an end.
+  void find_end() {
+    if (options_.num_key_columns != 1) return;
+    try {
+      Statement last(db_, with_names() + " SELECT c0 FROM r ORDER BY c0 DESC LIMIT 1");
+      if (!last.step()) return;
+      const Value key = last.value(0);
+      if (const auto* number = std::get_if<std::int64_t>(&key)) end_ = *number;
+    } catch (const CorruptData&) {
+      end_.reset();  // a damaged page: as far as there are rows
+    }
+  }
+
+  bool is_behind_end(const Value& key) {
+    const auto* number = std::get_if<std::int64_t>(&key);
+    behind_end_ = end_ && number != nullptr && *number > *end_;
+    return behind_end_;
   }
 
   /// Whether there is a row, or damage in its place. Rows before it count: the next slice then
@@ -190,15 +218,18 @@ class QuerySource : public RecordCursor::Source {
 
   /// Looks for the first key behind the damaged page: further and further away until one can be
   /// read, then back as near as that goes. Rows are found from the root of the tree, so that what
-  /// lies on other pages is read as ever. False if there is none, or keys are no integers.
+  /// lies on other pages is read as ever. Where there is none, the rows that were read are all
+  /// there are. False if none was read either, or keys are no integers.
   bool find_row_behind_damage() {
     if (options_.num_key_columns != 1) return false;
-    std::int64_t before = std::numeric_limits<std::int64_t>::min();
-    if (!last_key_.empty()) {
-      const auto* key = std::get_if<std::int64_t>(&last_key_.front());
-      if (key == nullptr) return false;
-      before = *key;
-    }
+    // Where nothing was read yet, keys are likely to begin behind 0.
+    if (last_key_.empty())
+      return find_row_behind(0) || find_row_behind(std::numeric_limits<std::int64_t>::min());
+    const auto* key = std::get_if<std::int64_t>(&last_key_.front());
+    return key != nullptr && find_row_behind(*key);
+  }
+
+  bool find_row_behind(std::int64_t before) {
     const auto distance = [&](std::int64_t key) {
       return static_cast<std::uint64_t>(key) - static_cast<std::uint64_t>(before);
     };
@@ -210,7 +241,12 @@ class QuerySource : public RecordCursor::Source {
     std::uint64_t good = 1;
     while (!can_read_behind(at(good))) {
       bad = good;
-      if (good == most) return false;
+      if (good == most) {
+        if (last_key_.empty()) return false;
+        damage_.push_back("the rows behind " + std::to_string(before));
+        damaged_to_the_end_ = true;
+        return true;
+      }
       good = good > most / 2 ? most : good * 2;
     }
     while (good - bad > 1) {
@@ -271,7 +307,10 @@ class QuerySource : public RecordCursor::Source {
   std::unique_ptr<RowSpool> spool_;
   std::optional<Statement> find_;
   std::optional<Statement> probe_;
-  bool damaged_ = false;  // the slice ended at a damaged page
+  std::optional<std::int64_t> end_;  // the greatest key to be read; nothing: all
+  bool behind_end_ = false;
+  bool damaged_ = false;             // the slice ended at a damaged page
+  bool damaged_to_the_end_ = false;  // and no row behind it can be read
   std::vector<std::string> damage_;
 };
 

@@ -92,6 +92,22 @@ TEST_F(RecordTest, AWriterIsNotShutOutBetweenSlices) {
   EXPECT_EQ(count, 2000U);
 }
 
+TEST_F(RecordTest, RowsAppendedMeanwhileAreForTheNextTime) {
+  db_.execute(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, body TEXT);"
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)"
+      "INSERT INTO t SELECT i, 'x' FROM n");
+  RecordCursor cursor = query_records(db_.handle(), "SELECT id, body FROM t", {});
+  SourceRecord record;
+  std::size_t rows = 0;
+  // Faster than they are read: two for each one.
+  while (rows < 10'000 && cursor.next(record)) {
+    ++rows;
+    db_.execute("INSERT INTO t(body) VALUES ('y'), ('z')");
+  }
+  EXPECT_EQ(rows, 2500U);
+}
+
 TEST_F(RecordTest, CompositeAndTextKeysAndTablesWithoutRowid) {
   db_.execute(
       "CREATE TABLE c(a INTEGER, b TEXT, v, PRIMARY KEY(a, b)) WITHOUT ROWID; "

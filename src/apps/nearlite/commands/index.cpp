@@ -183,7 +183,8 @@ void refuse_without_effect(const IndexArguments& arguments, const Target& target
 
 void complete(Proposal& proposal, const Context& context, const IndexArguments& arguments,
               const Target& target) {
-  if (!arguments.name.empty()) {
+  const bool is_refresh = proposal.tables.empty() && !target.recorded.empty();
+  if (!arguments.name.empty() && !is_refresh) {
     if (proposal.tables.size() != 1) {
       throw InvalidArgument(
           "--name goes with one table, " + std::to_string(proposal.tables.size()) + " are proposed",
