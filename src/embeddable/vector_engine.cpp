@@ -62,8 +62,8 @@ struct VectorEngine::Loaded {
 
 VectorEngine::VectorEngine(EngineSettings settings)
     : settings_(std::move(settings)),
-      readers_(std::make_shared<SidecarReaders>(settings_.sidecar, settings_.clock,
-                                                settings_.memory)),
+      readers_(
+          std::make_shared<SidecarReaders>(settings_.sidecar, settings_.clock, settings_.memory)),
       index_(settings_.memory),
       delta_memory_(settings_.memory, "rows"),
       page_memory_(settings_.memory, "pages") {}

@@ -53,7 +53,7 @@ struct Config {
   std::filesystem::path file{};
   std::string default_model{};  // empty: the library's
   std::optional<Backend> default_backend{};
-  std::string service_log_level{};               // [service] log_level; empty: as the command line says
+  std::string service_log_level{};  // [service] log_level; empty: as the command line says
   std::optional<std::uint64_t> memory_budget{};  // bytes, of all stores together
   std::vector<TableConfig> tables{};             // in the order of the file
   std::vector<SeedConfig> seeds{};

@@ -20,7 +20,7 @@ struct ProposalOptions {
   std::vector<std::string> columns{};  // only these, in whatever table they are
   std::set<std::string> excluded_tables{};
   std::set<std::string> recorded_tables{};  // are stores already: not looked at
-  std::vector<std::string> key{};  // for the tables asked for
+  std::vector<std::string> key{};           // for the tables asked for
   std::string where{};
   std::vector<std::string> taken_names{};  // store names in use
   std::size_t sampled_rows = 1000;         // per table

@@ -24,7 +24,7 @@ struct CandidateQuery {
   double recall = 0.99;
   std::function<bool(const RecordKey&)> filter{};  // empty: all records
   std::vector<std::string> kinds{};                // of records; empty: all
-  std::optional<std::int64_t> since{};  // last updated then or later: seconds since 1970
+  std::optional<std::int64_t> since{};             // last updated then or later: seconds since 1970
   bool index_only = false;
 };
 
