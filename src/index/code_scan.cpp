@@ -312,11 +312,47 @@ void high_products_scalar(const std::uint8_t* high, std::size_t num_blocks, std:
   }
 }
 
+bool gives_the_plain_products(HighProducts one, HighProductsOfFour four) noexcept {
+  constexpr std::size_t kBlocks = 2;
+  constexpr std::size_t kPairs = 5;
+  constexpr std::size_t kRows = kBlocks * kCodeBlock;
+  std::array<std::uint8_t, kRows * kPairs * 4> high{};
+  std::array<std::int8_t, kPairs * kCodePair * kManyQueries> values{};
+  std::uint32_t state = 1;
+  const auto next = [&] { return (state = state * 1'664'525U + 1'013'904'223U) >> 24; };
+  for (std::uint8_t& byte : high) byte = static_cast<std::uint8_t>(next());
+  for (std::int8_t& value : values)
+    value = static_cast<std::int8_t>(static_cast<int>(next() % 255) - 127);
+  std::array<std::int32_t, 2 * kPairs * kManyQueries> planes{};  // [words, queries]
+  std::memcpy(planes.data(), values.data(), values.size());
+  std::array<std::int32_t, kRows * kManyQueries> together{};
+  four(high.data(), kBlocks, kPairs, planes.data(), together.data(), kRows);
+  for (std::size_t query = 0; query < kManyQueries; ++query) {
+    std::array<std::int32_t, 2 * kPairs> plane{};
+    for (std::size_t word = 0; word < plane.size(); ++word)
+      plane[word] = planes[word * kManyQueries + query];
+    std::array<std::int32_t, kRows> wanted{};
+    std::array<std::int32_t, kRows> alone{};
+    high_products_scalar(high.data(), kBlocks, kPairs, plane.data(), wanted.data());
+    one(high.data(), kBlocks, kPairs, plane.data(), alone.data());
+    if (alone != wanted) return false;
+    if (!std::equal(wanted.begin(), wanted.end(),
+                    together.begin() + static_cast<std::ptrdiff_t>(query * kRows)))
+      return false;
+  }
+  return true;
+}
+
 HighProducts high_products() noexcept {
-  static const HighProducts chosen = cpu_features().avx512 && cpu_features().avx512_vnni
-                                         ? high_products_vnni
-                                     : cpu_features().avx2 ? high_products_avx2
-                                                           : high_products_scalar;
+  // A kernel that a new processor or compiler runs otherwise than the plain one is not used.
+  static const HighProducts chosen =
+      cpu_features().avx512 && cpu_features().avx512_vnni &&
+              gives_the_plain_products(high_products_vnni, high_products_of_four_vnni)
+          ? high_products_vnni
+      : cpu_features().avx2 &&
+              gives_the_plain_products(high_products_avx2, high_products_of_four_avx2)
+          ? high_products_avx2
+          : high_products_scalar;
   return chosen;
 }
 

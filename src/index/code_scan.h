@@ -75,6 +75,10 @@ void high_products_of_four_vnni(const std::uint8_t* high, std::size_t num_blocks
                                 std::size_t stride) noexcept;
 /// Null where single queries are as fast.
 HighProductsOfFour high_products_of_four() noexcept;
+/// Whether both give the sums of high_products_scalar() for some made up codes and queries: tried
+/// before they are chosen, so that no answer depends on a kernel that this processor runs
+/// otherwise.
+bool gives_the_plain_products(HighProducts one, HighProductsOfFour four) noexcept;
 
 /// Integer product of the low halves of one row with a query. low: [4 * pairs] bytes; low_plane,
 /// high_plane: the words of the plane for the low and for the high half of each byte, [pairs

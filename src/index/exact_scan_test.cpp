@@ -89,6 +89,21 @@ TEST(HighProducts, AreEqualOnEveryProcessor) {
   }
 }
 
+TEST(HighProducts, AreTriedBeforeTheyAreChosen) {
+  if (cpu_features().avx2) {
+    EXPECT_TRUE(gives_the_plain_products(high_products_avx2, high_products_of_four_avx2));
+    EXPECT_NE(high_products(), high_products_scalar);
+  }
+  const auto wrong = [](const std::uint8_t* high, std::size_t num_blocks, std::size_t pairs,
+                        const std::int32_t* plane, std::int32_t* products) noexcept {
+    high_products_scalar(high, num_blocks, pairs, plane, products);
+    products[num_blocks * kCodeBlock - 1] += 1;
+  };
+  if (cpu_features().avx2) {
+    EXPECT_FALSE(gives_the_plain_products(wrong, high_products_of_four_avx2));
+  }
+}
+
 TEST(HighProducts, OfFourQueriesAreThoseOfEachAlone) {
   std::mt19937 random(2);
   for (const std::size_t blocks : {1U, 2U, 5U, 16U}) {
