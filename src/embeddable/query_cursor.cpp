@@ -167,7 +167,7 @@ class QuerySource : public RecordCursor::Source {
     bool more = false;
     while ((more = step_or_stop_at_damage(*page))) {
       if (damaged_) break;
-      if (is_behind_end(page->value(0))) {
+      if (is_behind_end(*page)) {
         more = false;
         break;
       }
@@ -197,10 +197,11 @@ class QuerySource : public RecordCursor::Source {
     }
   }
 
-  bool is_behind_end(const Value& key) {
+  bool is_behind_end(const Statement& row) const {
+    if (!end_) return false;
+    const Value key = row.value(0);
     const auto* number = std::get_if<std::int64_t>(&key);
-    behind_end_ = end_ && number != nullptr && *number > *end_;
-    return behind_end_;
+    return number != nullptr && *number > *end_;
   }
 
   /// Whether there is a row, or damage in its place. Rows before it count: the next slice then
@@ -308,7 +309,6 @@ class QuerySource : public RecordCursor::Source {
   std::optional<Statement> find_;
   std::optional<Statement> probe_;
   std::optional<std::int64_t> end_;  // the greatest key to be read; nothing: all
-  bool behind_end_ = false;
   bool damaged_ = false;             // the slice ended at a damaged page
   bool damaged_to_the_end_ = false;  // and no row behind it can be read
   std::vector<std::string> damage_;
