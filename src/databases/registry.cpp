@@ -1,8 +1,6 @@
 #include "nearlite/databases/registry.h"
 
 #include <algorithm>
-#include <map>
-#include <mutex>
 #include <set>
 
 #include "nearlite/base/error.h"
@@ -12,7 +10,7 @@
 #include "nearlite/databases/seed_store.h"
 #include "nearlite/databases/sidecar_folder.h"
 #include "nearlite/databases/table_store.h"
-#include "nearlite/governance/rule_gate.h"
+#include "registry_state.h"
 
 namespace nearlite {
 namespace {
@@ -49,35 +47,6 @@ bool is_readable_file(const std::filesystem::path& file) {
 }
 
 }  // namespace
-
-/// Configuration by registry name, and the encoders that stores share.
-struct Registry::State {
-  std::map<std::string, TableConfig> tables;
-  std::map<std::string, SeedConfig> seeds;
-  std::mutex mutex;
-  std::map<std::string, std::shared_ptr<const TextEncoder>> encoders;
-  std::map<std::string, std::shared_ptr<const Gate>> gates;  // by rule set and level
-
-  std::shared_ptr<const Gate> gate_of(const RulesInForce& rules, GateLevel level) {
-    const std::scoped_lock lock(mutex);
-    std::shared_ptr<const Gate>& gate =
-        gates[rules.file.string() + "\n" + std::string(gate_level_name(level))];
-    if (!gate) gate = std::make_shared<RuleGate>(rules.rules, level);
-    return gate;
-  }
-
-  std::shared_ptr<const TextEncoder> encoder_of(const std::string& model,
-                                                const StoreSettings& settings) {
-    if (settings.shared_encoder &&
-        full_model_name(settings.shared_encoder->info().name) == full_model_name(model)) {
-      return settings.shared_encoder;
-    }
-    const std::scoped_lock lock(mutex);
-    std::shared_ptr<const TextEncoder>& encoder = encoders[full_model_name(model)];
-    if (!encoder) encoder = lazy_encoder(model, settings.places, settings.encoder);
-    return encoder;
-  }
-};
 
 /// Collects entries under names that differ.
 struct Registry::Builder {
@@ -241,6 +210,9 @@ const StoreEntry& Registry::entry(const std::string& name) const {
     return nullptr;
   };
   if (const StoreEntry* found = named(wanted)) return *found;
+  if (const auto alias = state_->aliases.find(wanted); alias != state_->aliases.end()) {
+    return *named(to_lower_ascii(alias->second));
+  }
   for (const SeedStoreKind& kind : seed_store_kinds()) {
     const auto& aliases = kind.aliases;
     if (std::find(aliases.begin(), aliases.end(), wanted) == aliases.end()) continue;
@@ -266,7 +238,8 @@ std::shared_ptr<const Gate> Registry::gate_of(const StoreEntry& entry) const {
 }
 
 GateLevel Registry::governance_level(const StoreEntry& entry) const {
-  if (!entry.seed_store) return gate_level_of(state_->tables.at(entry.name).governance);
+  if (entry.registered) return GateLevel::kSecrets;
+  if (!entry.seed_store) return gate_level_of(table_config(entry).governance);
   const auto seed = state_->seeds.find(entry.name);
   return seed == state_->seeds.end() ? GateLevel::kFull : gate_level_of(seed->second.governance);
 }
@@ -293,14 +266,19 @@ EmbeddableOptions Registry::with_settings(EmbeddableOptions options, const Store
   return options;
 }
 
-std::unique_ptr<Store> Registry::open(const StoreEntry& entry) const {
+const TableConfig& Registry::table_config(const StoreEntry& entry) const {
   if (!entry.broken.empty()) {
     throw InvalidArgument(entry.broken, "correct the file, or remove the folder " +
                                             entry.sidecar_folder.string() +
                                             " and run nearlite index again");
   }
+  return state_->tables.at(entry.name);
+}
+
+std::shared_ptr<Store> Registry::open(const StoreEntry& entry) const {
+  if (entry.registered) return open_registered(entry);
   if (entry.seed_store) return open_seed(entry, Open::kExisting);
-  const TableConfig& config = state_->tables.at(entry.name);
+  const TableConfig& config = table_config(entry);
   return std::make_unique<TableStore>(
       config,
       with_settings(TableStore::options_for(config, entry.sidecar_folder), entry, config.model,
@@ -308,8 +286,12 @@ std::unique_ptr<Store> Registry::open(const StoreEntry& entry) const {
       entry.name);
 }
 
-std::unique_ptr<Store> Registry::open_generation(const StoreEntry& entry, const std::string& model,
+std::shared_ptr<Store> Registry::open_generation(const StoreEntry& entry, const std::string& model,
                                                  int generation) const {
+  if (entry.registered) {
+    throw InvalidArgument("\"" + entry.name +
+                          "\" was registered by a program, which chooses its model");
+  }
   Registry other = *this;
   other.settings_.model_name = model;
   other.settings_.backend = Backend::kAuto;
@@ -318,8 +300,7 @@ std::unique_ptr<Store> Registry::open_generation(const StoreEntry& entry, const 
     config.generation = generation;
     return other.open_seed(entry, Open::kExisting, config);
   }
-  if (!entry.broken.empty()) return open(entry);  // throws
-  TableConfig config = state_->tables.at(entry.name);
+  TableConfig config = table_config(entry);
   config.generation = generation;
   return std::make_unique<TableStore>(
       config,
@@ -333,7 +314,8 @@ StoreGenerations Registry::generations(const StoreEntry& entry) const {
     return StoreGenerations{config.model, config.generation, config.previous_model,
                             config.previous_generation};
   };
-  return entry.seed_store ? of(seed_config(entry)) : of(state_->tables.at(entry.name));
+  if (entry.registered) return {};
+  return entry.seed_store ? of(seed_config(entry)) : of(table_config(entry));
 }
 
 std::unique_ptr<Store> Registry::create(const std::string& name) const {

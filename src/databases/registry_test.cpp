@@ -209,5 +209,117 @@ TEST_F(RegistryTest, TheModelIsTheOneAskedForElseTheConfiguredOneElseTheDefault)
   EXPECT_EQ(&registry.open("own")->encoder(), &registry.open("any")->encoder());  // shared
 }
 
+/// What a program writes to have its own table searched beside all others.
+class DiaryDB : public Store {
+ public:
+  DiaryDB(sqlite3* handle, EmbeddableOptions options) : Store(handle, std::move(options)) {}
+  std::string name() const override { return "diary"; }
+  std::string class_name() const override { return "DiaryDB"; }
+  std::string text(const Record& record) const override { return record.get("body"); }
+  RecordCursor iter_records() const override {
+    return query("SELECT id, body FROM notes", {.kind = "diary"});
+  }
+};
+
+class RegisteredStoreTest : public RegistryTest {
+ protected:
+  RegisteredStoreTest() { make_notes("diary.db"); }
+  StoreClass diary_class() {
+    return {.name = "diary",
+            .class_name = "DiaryDB",
+            .aliases = {"Diaries", "DiaryDB"},
+            .database = "diary.db",
+            .open = [this](const std::filesystem::path& file, EmbeddableOptions options) {
+              opened_.push_back(file);
+              return std::make_unique<DiaryDB>(db_.handle(), std::move(options));
+            }};
+  }
+
+  Connection db_ = Connection::open(folder_.database("host.db",
+                                                     "CREATE TABLE notes(id INTEGER "
+                                                     "PRIMARY KEY, body TEXT);"
+                                                     "INSERT INTO notes VALUES (7, "
+                                                     "'rain all day')"),
+                                    false);
+  std::vector<std::filesystem::path> opened_;
+};
+
+TEST_F(RegisteredStoreTest, AClassIsOpenedByNameAndAliasLikeOneOfTheSix) {
+  Registry registry = of_folder();
+  registry.register_class(diary_class());
+  EXPECT_THAT(names_of(registry), ElementsAre("bot", "workflow", "error", "information",
+                                              "enhancement", "research", "diary"));
+  EXPECT_TRUE(registry.entry("diary").exists);
+  const auto store = registry.with_backend(Backend::kFlat).open("DIARIES");
+  EXPECT_EQ(store->class_name(), "DiaryDB");
+  EXPECT_THAT(opened_, ElementsAre(folder_ / "diary.db"));
+  EXPECT_EQ(store->options().backend, Backend::kFlat);
+  EXPECT_EQ(store->options().index_path, folder_ / "diary_embeddings.index");
+  EXPECT_EQ(store->backfill_embeddings().embedded, 1U);
+  EXPECT_EQ(store->search("rain", 1).at(0).key, RecordKey(7));
+  EXPECT_THAT(store->shown_fields(), ElementsAre("id", "body"));
+  EXPECT_EQ(store->read_fields(RecordKey(7), {"body"}).get("body"), "rain all day");
+  EXPECT_TRUE(store->read_fields(RecordKey(8), {"body"}).fields().empty());
+  EXPECT_THAT(not_found([&] { store->read_fields(RecordKey(7), {"bdy"}); }),
+              HasSubstr("did you mean \"body\"?"));
+  EXPECT_THROW(store->keys_matching("id = 7"), InvalidArgument);
+  EXPECT_EQ(registry.metrics_path(registry.entry("diarydb")), folder_ / "metrics.db");
+}
+
+TEST_F(RegisteredStoreTest, AnObjectIsTheOneThatTheProgramHas) {
+  Registry registry = of_folder();
+  EmbeddableOptions options;
+  options.index_path = folder_ / "d.index";
+  options.encoder = settings_.shared_encoder;
+  const auto diary = std::make_shared<DiaryDB>(db_.handle(), options);
+  registry.register_store(diary, {"log"});
+  EXPECT_EQ(registry.open("log"), diary);
+  EXPECT_EQ(registry.with_backend(Backend::kFlat).open("diary"), diary);
+  EXPECT_EQ(registry.entry("diary").database.filename(), "host.db");
+}
+
+TEST_F(RegisteredStoreTest, WhatCannotBeTheProgramsIsRefused) {
+  Registry registry = of_folder();
+  StoreClass kind = diary_class();
+  for (const char* name : {"bot", "BOTS", "a/b", ""}) {
+    kind.name = name;
+    EXPECT_THROW(registry.register_class(kind), InvalidArgument) << name;
+  }
+  kind = diary_class();
+  kind.aliases = {"infodb"};
+  EXPECT_THROW(registry.register_class(kind), InvalidArgument);
+  kind.aliases = {};
+  kind.open = nullptr;
+  EXPECT_THROW(registry.register_class(kind), InvalidArgument);
+  EXPECT_THROW(registry.register_store(nullptr), InvalidArgument);
+  EXPECT_EQ(registry.entries().size(), 6U);
+  registry.register_class(diary_class());
+  EXPECT_THROW(registry.register_class(diary_class()), InvalidArgument);
+  EXPECT_THROW(registry.open_generation(registry.entry("diary"), "m", 2), InvalidArgument);
+  EXPECT_EQ(registry.generations(registry.entry("diary")).current, 1);
+  EXPECT_THROW(registry.create("diary"), InvalidArgument);
+}
+
+TEST_F(RegisteredStoreTest, AClassWhoseDatabaseIsNotThereIsNamedWhenItIsOpened) {
+  Registry registry = of_folder();
+  StoreClass kind = diary_class();
+  kind.database = "later.db";
+  registry.register_class(kind);
+  EXPECT_FALSE(registry.entry("diary").exists);
+  EXPECT_THAT(not_found([&] { registry.open("diary"); }), HasSubstr("later.db"));
+}
+
+TEST_F(RegistryTest, AStoreWhoseConfigurationIsBrokenSaysSoWhateverIsAskedOfIt) {
+  make_notes("a.db");
+  record("a.db", "notes", "notes");
+  folder_.write("a.db.nearlite/nearlite.toml", "[store.notes\n");
+  const Registry registry = of_folder();
+  const StoreEntry& broken = registry.entry("a.db");
+  EXPECT_THROW(registry.open(broken), InvalidArgument);
+  EXPECT_THROW(registry.gate_of(broken), InvalidArgument);
+  EXPECT_THROW(registry.generations(broken), InvalidArgument);
+  EXPECT_THROW(registry.open_generation(broken, "m", 2), InvalidArgument);
+}
+
 }  // namespace
 }  // namespace nearlite

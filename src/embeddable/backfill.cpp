@@ -244,7 +244,21 @@ void Backfill::take(PendingRecord record) {
   }
   if (!work) return;
   record.released = decisions_.released(record.key, content.hash);
+  if (content.kind == Content::Kind::kText) prepare_encoder();
   pending_.push_back(std::move(record));
+}
+
+/// A run of a few changes takes not much longer than reading the weights: that goes on while the
+/// other rows are compared.
+void Backfill::prepare_encoder() {
+  if (preparing_.valid() || options_.dry_run) return;
+  preparing_ = std::async(std::launch::async, [&encoder = db_.encoder()] {
+    try {
+      encoder.prepare();
+    } catch (const std::exception&) {
+      return;  // encode() will say it, if it comes to that
+    }
+  });
 }
 
 /// What a record holds. All own vectors of a run have the dimension of its first one: no query fits

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,7 +43,9 @@ class Backfill {
   bool needs_work(PendingRecord& record, const std::optional<StoredRecord>& stored);
   std::optional<StoredRecord> stored_record(const RecordKey& key);
   void take(PendingRecord record);
+  void prepare_encoder();
   void flush();
+  void tell_figures(double store_ms);
   void reuse_vectors();
   void write_pending(std::vector<PendingRecord>& changed);
   bool is_still_true(Sidecar& sidecar, PendingRecord& record, std::vector<PendingRecord>& changed);
@@ -78,6 +81,7 @@ class Backfill {
   BackfillResult result_;
   SkipTally tally_;  // counts in result_
   Stopwatch watch_;
+  std::future<void> preparing_;  // of the encoder; ends before what it uses
 };
 
 }  // namespace nearlite

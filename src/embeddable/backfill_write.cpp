@@ -25,10 +25,35 @@ void Backfill::flush() {
   std::vector<PendingRecord> changed;
   const Stopwatch storing;
   write_pending(changed);
-  result_.store_ms += storing.elapsed_ms();
+  const double store_ms = storing.elapsed_ms();
+  result_.store_ms += store_ms;
+  tell_figures(store_ms);
   pending_.clear();
   for (PendingRecord& record : changed) take(std::move(record));
   report();
+}
+
+void Backfill::tell_figures(double store_ms) {
+  if (!options_.figures) return;
+  std::vector<EmbeddingFigures> figures;
+  for (const PendingRecord& record : pending_) {
+    if (!record.written) continue;
+    EmbeddingFigures& one = figures.emplace_back();
+    one.store = store_;
+    one.key = record.key;
+    if (record.state != RecordState::kEmbedded) {
+      one.skipped_reason = record.reason.empty() ? "no text" : record.reason;
+      continue;  // it has cost next to nothing
+    }
+    one.tokens = record.tokens;
+    one.passages = record.passages.size();
+    one.encode_ms = record.encode_ms;
+  }
+  if (figures.empty()) return;
+  for (EmbeddingFigures& one : figures) {
+    if (one.skipped_reason.empty()) one.store_ms = store_ms / static_cast<double>(figures.size());
+  }
+  options_.figures(figures);
 }
 
 /// A text that is stored already, under whatever key, needs no model: keys change when VACUUM
@@ -112,6 +137,7 @@ void Backfill::write_one(Sidecar& sidecar, PendingRecord& record) {
     }
   }
   sidecar.put_record(record_write(record, store_, model_id, dim, embedder_.rules_version()));
+  record.written = true;
   switch (record.state) {
     case RecordState::kEmbedded:
       ++result_.embedded;
@@ -121,14 +147,11 @@ void Backfill::write_one(Sidecar& sidecar, PendingRecord& record) {
       break;
     case RecordState::kBlocked:
       tally_.block(record.key, record.reason);
-      ++result_.refused;
       break;
     case RecordState::kSkipped:
       if (record.content.kind == Content::Kind::kText) tally_.skip(record.key, record.reason, true);
-      ++result_.refused;
       break;
     case RecordState::kEmpty:
-      ++result_.refused;
       break;
   }
 }

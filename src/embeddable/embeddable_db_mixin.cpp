@@ -211,8 +211,7 @@ bool EmbeddableDBMixin::add_embedding(const RecordKey& record_id, const Record& 
   });
   if (options_.figures) {
     options_.figures({options_.store_name, record_id, embedder.num_tokens(),
-                      pending.passages.size(), embedder.num_truncated(), embedder.encode_ms(),
-                      storing.elapsed_ms(),
+                      pending.passages.size(), embedder.encode_ms(), storing.elapsed_ms(),
                       pending.state == RecordState::kEmbedded ? "" : pending.reason});
   }
   if (pending.state == RecordState::kEmbedded) return true;
@@ -234,7 +233,23 @@ std::optional<std::vector<float>> EmbeddableDBMixin::get_vector(const RecordKey&
   engine().read([&](Sidecar& sidecar) {
     vector = sidecar.vector_of({options_.store_name, record_id.table, record_id.json});
   });
+  if (vector) tell_ages(std::span(&record_id, 1));
   return vector;
+}
+
+void EmbeddableDBMixin::tell_ages(std::span<const RecordKey> keys) const {
+  if (!options_.ages || keys.empty()) return;
+  const auto now = options_.clock->now();
+  std::vector<EmbeddingAge> ages;
+  engine().read([&](Sidecar& sidecar) {
+    for (const RecordKey& key : keys) {
+      const auto written = sidecar.written_at({options_.store_name, key.table, key.json});
+      if (!written) continue;
+      const std::chrono::duration<double> age = now - parse_rfc3339(*written);
+      ages.push_back({options_.store_name, key, std::max(0.0, age.count())});
+    }
+  });
+  if (!ages.empty()) options_.ages(ages);
 }
 
 bool EmbeddableDBMixin::needs_refresh(const RecordKey& record_id, const Record* record) const {

@@ -34,6 +34,12 @@ bool is_all_redacted(std::string_view text) {
   return true;
 }
 
+/// An encoder that knows the sum only: even shares of it, which add up.
+std::size_t tokens_of(const EncodedBatch& batch, std::size_t text, std::size_t num_texts) {
+  if (batch.tokens.size() == num_texts) return batch.tokens[text];
+  return batch.num_tokens * (text + 1) / num_texts - batch.num_tokens * text / num_texts;
+}
+
 }  // namespace
 
 std::string shown_text(const Gate& gate, const std::string& text) {
@@ -135,12 +141,18 @@ void Embedder::encode_all(std::span<PendingRecord*> records) {
   if (texts.empty()) return;
   const Stopwatch encoding;
   const EncodedBatch batch = encode(texts);
-  encode_ms_ += encoding.elapsed_ms();
+  const double took_ms = encoding.elapsed_ms();
+  encode_ms_ += took_ms;
   auto next = batch.vectors.begin();
+  std::size_t text = 0;
   for (PendingRecord* record : records) {
     const auto count = static_cast<std::ptrdiff_t>(record->passages.size() * batch.dim);
     record->vectors.assign(next, next + count);
     next += count;
+    for (std::size_t i = 0; i < record->passages.size(); ++i, ++text)
+      record->tokens += tokens_of(batch, text, texts.size());
+    record->encode_ms = took_ms * static_cast<double>(record->tokens) /
+                        static_cast<double>(std::max<std::size_t>(batch.num_tokens, 1));
   }
   num_tokens_ += batch.num_tokens;
   num_truncated_ += batch.num_truncated;
@@ -164,6 +176,7 @@ EncodedBatch Embedder::encode(std::span<const std::string_view> texts) const {
     whole.dim = batch.dim;
     whole.num_tokens += batch.num_tokens;
     whole.num_truncated += batch.num_truncated;
+    whole.tokens.insert(whole.tokens.end(), batch.tokens.begin(), batch.tokens.end());
     whole.vectors.insert(whole.vectors.end(), batch.vectors.begin(), batch.vectors.end());
   }
   return whole;

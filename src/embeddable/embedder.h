@@ -27,6 +27,8 @@ struct PendingRecord {
   std::string governed_text;
   std::vector<Passage> passages;
   std::vector<float> vectors;  // [passages.size(), dim]
+  std::size_t tokens = 0;      // read by the model for it
+  double encode_ms = 0;        // its share of the batch
   // Only the rules changed since it was embedded: if they decide as before, the vector stays.
   bool only_rules = false;
   std::string stored_governed_text;
@@ -38,6 +40,7 @@ struct PendingRecord {
   bool released = false;       // from quarantine, with this text
   bool from_original = false;  // content.vector is the original's
   std::string written_at;      // when such a vector was made; "": now
+  bool written = false;        // by this run
 };
 
 /// Text to vectors: governance, passages, encoder. Own vectors pass through.

@@ -67,11 +67,37 @@ TEST_F(GovernanceTest, ReasonsAreCountedWithoutNumbersAndPlaces) {
   const BackfillResult first = notes.backfill_embeddings();
   EXPECT_THAT(first.skipped_by_reason,
               ElementsAre(Pair("blocked: eval-use", 2U), Pair("no text", 1U)));
-  EXPECT_EQ(first.refused, 3U);
   EXPECT_GE(first.wall_ms, first.encode_ms);
   const BackfillResult second = notes.backfill_embeddings();
   EXPECT_EQ(second.skipped_by_reason, first.skipped_by_reason);
-  EXPECT_EQ(second.refused, 0U);
+}
+
+TEST_F(GovernanceTest, ABackfillTellsTheFiguresOfEachRecordOnceItIsWritten) {
+  NoteDB notes(db_.handle(), at(GateLevel::kFull));
+  note(1, "eval(data)");
+  note(2, "a plain note");
+  note(3, " ");
+  note(4, "another note of five words");
+  std::vector<EmbeddingFigures> told;
+  BackfillOptions options;
+  options.batch_size = 3;
+  options.figures = [&](std::span<const EmbeddingFigures> batch) {
+    EXPECT_TRUE(notes.get_vector(batch.back().key) || !batch.back().skipped_reason.empty());
+    told.insert(told.end(), batch.begin(), batch.end());
+  };
+  const BackfillResult result = notes.backfill_embeddings(options);
+  ASSERT_EQ(told.size(), 4U);
+  EXPECT_THAT(told[0].skipped_reason, HasSubstr("eval-use"));
+  EXPECT_EQ(told[0].store_ms, 0);
+  EXPECT_EQ(told[1].tokens, 3U);
+  EXPECT_EQ(told[1].passages, 1U);
+  EXPECT_GT(told[1].store_ms, 0);
+  EXPECT_EQ(told[2].skipped_reason, "no text");
+  EXPECT_EQ(told[3].tokens, 5U);
+  EXPECT_EQ(told[1].tokens + told[3].tokens, result.tokens);
+  told.clear();
+  notes.backfill_embeddings(options);
+  EXPECT_TRUE(told.empty());
 }
 
 TEST_F(GovernanceTest, FiguresOfEachAddAreTold) {

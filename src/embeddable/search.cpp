@@ -21,6 +21,13 @@ bool is_better(const SomeHit& a, const SomeHit& b) {
   return is_before(a.key, b.key);
 }
 
+template <typename SomeHit>
+std::vector<RecordKey> keys_of(const std::vector<SomeHit>& hits) {
+  std::vector<RecordKey> keys;
+  for (const SomeHit& hit : hits) keys.push_back(hit.key);
+  return keys;
+}
+
 struct BestPassage {
   RecordKey key;
   float similarity = 0;
@@ -85,6 +92,7 @@ std::vector<Hit> EmbeddableDBMixin::search_by_vector(std::span<const float> vect
     hits.push_back({std::move(record.key), record.similarity,
                     distance_of(options_.backend, record.similarity)});
   }
+  if (options_.ages) tell_ages(keys_of(hits));
   return hits;
 }
 
@@ -139,6 +147,7 @@ RecordSearchResult EmbeddableDBMixin::search_records(std::span<const float> quer
     if (widening.exhausted()) break;
   }
   std::stable_sort(result.hits.begin(), result.hits.end(), is_better<RecordHit>);
+  if (options_.ages) tell_ages(keys_of(result.hits));
   result.took_ms = watch.elapsed_ms();
   return result;
 }

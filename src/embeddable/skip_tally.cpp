@@ -18,6 +18,7 @@ void list(std::vector<SkippedRecord>& records, const RecordKey& key, const std::
 
 void SkipTally::skip(const RecordKey& key, const std::string& reason, bool permanent) {
   ++result_.skipped;
+  if (!permanent) ++result_.failed;
   count_reason(reason);
   list(result_.skipped_records, key, reason, permanent);
 }

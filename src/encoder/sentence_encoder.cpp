@@ -220,6 +220,7 @@ EncodedBatch SentenceEncoder::encode_behind(const std::string& prompt,
   }
   for (const TokenizedText& text : batch.texts) {
     result.num_tokens += text.ids.size();
+    result.tokens.push_back(static_cast<std::uint32_t>(text.ids.size()));
     result.num_truncated += text.truncated ? 1 : 0;
   }
   batch.cut(pool_.num_workers());

@@ -19,6 +19,7 @@ class SentenceEncoder final : public TextEncoder {
 
   /// Reads the tokenizer and the weights now.
   void load() const;
+  void prepare() const override { load(); }
 
   const ModelInfo& info() const override { return folder_.info; }
   EncodedBatch encode(std::span<const std::string_view> texts, TextRole role) const override;

@@ -20,6 +20,7 @@ class LazyEncoder final : public TextEncoder {
       : name_(std::move(name)), places_(std::move(places)), options_(options) {}
 
   const ModelInfo& info() const override { return encoder().info(); }
+  void prepare() const override { encoder().prepare(); }
   EncodedBatch encode(std::span<const std::string_view> texts, TextRole role) const override {
     return encoder().encode(texts, role);
   }

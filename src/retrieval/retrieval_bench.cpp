@@ -175,7 +175,7 @@ int run(int count, char** arguments) {
     std::ranges::sort(times);
     report("of it, reading the question", "one question", "p50", times[times.size() / 2]);
   }
-  std::unique_ptr<Store> large;
+  std::shared_ptr<Store> large;
   if (count == 5) {
     StoreSettings settings;
     settings.shared_encoder = encoder;

@@ -222,7 +222,10 @@ struct RuntimeMaker {
     }
     if (!parts.sources) {
       const std::string folder = environment.get("NEARLITE_DATA_DIR").value_or(".");
-      parts.sources = [folder] { return stores_of_folder(folder); };
+      parts.sources = [folder] {
+        return vector_service::sources_of(
+            std::make_shared<Registry>(Registry::of_folder(folder, {})));
+      };
     }
     // Asked now, so that a wrong name is told before anything runs.
     std::vector<std::filesystem::path> folders;
@@ -244,20 +247,6 @@ struct RuntimeMaker {
     state.scheduler = std::make_unique<EmbeddingScheduler>(settings.options, std::move(with));
     state.scheduler->start();
     return runtime;
-  }
-
-  static std::vector<StoreSource> stores_of_folder(const std::filesystem::path& folder) {
-    auto registry = std::make_shared<Registry>(Registry::of_folder(folder, {}));
-    std::vector<StoreSource> stores;
-    for (const StoreEntry& entry : registry->entries()) {
-      if (!entry.exists) continue;
-      stores.push_back({entry.name, entry.class_name, registry->metrics_path(entry),
-                        [registry, entry](std::optional<Backend> backend) {
-                          return backend ? registry->with_backend(*backend).open(entry)
-                                         : registry->open(entry);
-                        }});
-    }
-    return stores;
   }
 };
 

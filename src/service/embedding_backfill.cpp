@@ -6,7 +6,6 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/service/hit_governance.h"
-#include "nearlite/store/metrics_db.h"
 #include "operation.h"
 
 namespace nearlite::vector_service {
@@ -21,33 +20,22 @@ LogRecord line(LogLevel level, std::string message, const BackfillRequest& reque
   return record;
 }
 
-std::int64_t whole(std::size_t number) { return static_cast<std::int64_t>(number); }
-
 }  // namespace
 
-void MetricsFileSink::record(const std::filesystem::path& metrics_file,
-                             const BackfillStatistics& statistics) {
-  const BackfillResult& result = statistics.result;
-  BackfillRun run;
-  run.store = statistics.store;
-  run.db_name = statistics.class_name;
-  run.session_id = statistics.session_id;
-  run.started_at = rfc3339(statistics.started);
-  run.embedded = whole(result.embedded);
-  run.skipped = whole(result.skipped);
-  run.removed = whole(result.removed);
-  run.unchanged = whole(result.unchanged);
-  run.blocked = whole(result.blocked);
-  run.tokens = whole(result.tokens);
-  run.truncated = whole(result.truncated);
-  run.passages = whole(result.passages);
-  run.wall_ms = result.wall_ms;
-  run.store_ms = result.store_ms;
-  run.encode_ms = result.encode_ms;
-  run.refused = whole(result.refused);
-  for (const auto& [reason, count] : result.skipped_by_reason)
-    run.skipped_by_reason.emplace(reason, whole(count));
-  MetricsDb::open(metrics_file).log_run(run);
+StoreSource source_of(std::shared_ptr<const Registry> registry, const StoreEntry& entry) {
+  StoreSource source{entry.name, entry.class_name, registry->metrics_path(entry), {}};
+  source.open = [registry = std::move(registry), entry](std::optional<Backend> backend) {
+    return backend ? registry->with_backend(*backend).open(entry) : registry->open(entry);
+  };
+  return source;
+}
+
+std::vector<StoreSource> sources_of(const std::shared_ptr<const Registry>& registry) {
+  std::vector<StoreSource> sources;
+  for (const StoreEntry& entry : registry->entries()) {
+    if (entry.exists) sources.push_back(source_of(registry, entry));
+  }
+  return sources;
 }
 
 std::vector<StoreBackfill> EmbeddingBackfill::run(std::span<const StoreSource> stores,
@@ -143,7 +131,7 @@ StoreBackfill EmbeddingBackfill::process(const StoreSource& source, const Backfi
   done.class_name = source.class_name;
   const auto started = clock_.now();
   try {
-    const std::unique_ptr<Store> store = source.open(request.backend);
+    const std::shared_ptr<Store> store = source.open(request.backend);
     BackfillOptions options = request.options;
     if (observer.progress) {
       options.progress = [&](const BackfillProgress& progress) {
@@ -152,6 +140,15 @@ StoreBackfill EmbeddingBackfill::process(const StoreSource& source, const Backfi
     } else {
       options.progress = nullptr;
     }
+    options.figures = [&](std::span<const EmbeddingFigures> records) {
+      if (!done.warning.empty()) return;
+      try {
+        statistics_.record_embeddings(
+            source.metrics_file, {request.session_id, source.name, source.class_name, records});
+      } catch (const std::exception&) {
+        warn_of_statistics(done, request, source);
+      }
+    };
     done.result = store->backfill_embeddings(options);
   } catch (const std::exception&) {
     done.failure = failure_in_flight(source.name);
@@ -172,10 +169,16 @@ StoreBackfill EmbeddingBackfill::process(const StoreSource& source, const Backfi
     statistics_.record(source.metrics_file,
                        {request.session_id, source.name, source.class_name, started, *done.result});
   } catch (const std::exception&) {
-    done.warning = "the statistics could not be written: " + failure_in_flight(source.name).message;
-    log_.write(line(LogLevel::kWarning, done.warning, request, source));
+    if (done.warning.empty()) warn_of_statistics(done, request, source);
   }
   return done;
+}
+
+/// The run goes on without them. Called while the exception is handled.
+void EmbeddingBackfill::warn_of_statistics(StoreBackfill& done, const BackfillRequest& request,
+                                           const StoreSource& source) {
+  done.warning = "the statistics could not be written: " + failure_in_flight(source.name).message;
+  log_.write(line(LogLevel::kWarning, done.warning, request, source));
 }
 
 }  // namespace nearlite::vector_service

@@ -40,6 +40,10 @@ class ChangesOnly : public vector_service::StatisticsSink {
   void record(const std::filesystem::path& file, const BackfillStatistics& statistics) override {
     if (statistics.result.embedded + statistics.result.removed > 0) inner_.record(file, statistics);
   }
+  void record_embeddings(const std::filesystem::path& file,
+                         const vector_service::EmbeddingStatistics& statistics) override {
+    inner_.record_embeddings(file, statistics);
+  }
 
  private:
   StatisticsSink& inner_;

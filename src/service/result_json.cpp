@@ -137,6 +137,7 @@ Json json_of(const vector_service::StoreBackfill& store, Audience audience) {
   const BackfillResult& result = *store.result;
   json.update({{"embedded", result.embedded},
                {"skipped", result.skipped},
+               {"failed", result.failed},
                {"removed", result.removed},
                {"unchanged", result.unchanged},
                {"blocked", result.blocked},

@@ -27,6 +27,30 @@ class KeptLog : public LogSink {
   std::vector<std::string> messages;
 };
 
+class LaterClock : public Clock {
+ public:
+  std::chrono::system_clock::time_point now() const override {
+    return parse_rfc3339("2026-11-20T12:00:00Z") + std::chrono::hours(hours);
+  }
+  int hours = 0;
+};
+
+class OneNote : public EmbeddableDBMixin {
+ public:
+  using EmbeddableDBMixin::EmbeddableDBMixin;
+  RecordCursor iter_records() const override { return query("SELECT 1, 'one river' AS body"); }
+};
+
+class KeptMetrics : public MetricsSink {
+ public:
+  void add(std::string_view, MetricLabels, double) noexcept override {}
+  void set(std::string_view gauge, MetricLabels, double value) noexcept override {
+    if (gauge == "embedding_stale_cost_seconds") last = value;
+  }
+  void observe(std::string_view, MetricLabels, double) noexcept override {}
+  double last = -1;
+};
+
 class RefusingStatistics : public StatisticsSink {
  public:
   void record(const std::filesystem::path& /*file*/,
@@ -96,7 +120,53 @@ TEST_F(Service, BackfillWritesItsStatistics) {
   EXPECT_EQ(runs[0].session_id, "nightly");
   EXPECT_EQ(runs[0].embedded, 2);
   EXPECT_EQ(runs[0].started_at, "2026-11-20T12:00:00.000Z");
-  EXPECT_THAT(MetricsDb::open_existing(folder_.path() / "metrics.db").stats("aDB"), SizeIs(1));
+}
+
+TEST_F(Service, EachRecordOfABackfillHasItsRowInEmbeddingStats) {
+  EmbeddingBackfill backfill(clock_, statistics_, log_);
+  StoreSource notes = source("a", {"one", "two words more", ""});
+  const std::shared_ptr<Store> opened = notes.open(std::nullopt);  // which would add them again
+  notes.open = [opened](std::optional<Backend>) { return opened; };
+  const std::vector stores = {notes};
+  const auto done = backfill.run(stores, {});
+  backfill.run(stores, {});  // nothing new
+  const auto stats = MetricsDb::open_existing(folder_.path() / "metrics.db").stats("aDB");
+  ASSERT_THAT(stats, SizeIs(3));
+  EXPECT_EQ(stats[0].tokens + stats[1].tokens,
+            static_cast<std::int64_t>(done[0].result.value().tokens));
+  EXPECT_GT(stats[0].store_ms, 0);
+  EXPECT_EQ(stats[1].db_source, "a");
+  EXPECT_EQ(stats[2].tokens, 0);
+  EXPECT_EQ(stats[2].wall_ms, 0);
+  EXPECT_EQ(stats[2].store_ms, 0);
+}
+
+TEST_F(Service, WhatAnAddCostsAndHowOldHitsAreIsCollectedAndWrittenAtOnce) {
+  KeptMetrics metrics;
+  const auto file = folder_.path() / "metrics.db";
+  LaterClock later;
+  EmbeddableOptions options;
+  options.index_path = folder_.path() / "a.index";
+  options.encoder = encoder_;
+  options.clock = &later;
+  tell_statistics(options, "aDB", file, statistics_, metrics);
+  Connection db = Connection::open(folder_.path() / "h.db", true);
+  OneNote notes(db.handle(), options);
+  notes.add_embedding(1, notes.iter_records().find(1)->record, "note");
+  later.hours = 2;
+  notes.search("river", 1);
+  notes.get_vector(1);
+  EXPECT_FALSE(std::filesystem::exists(file));
+  statistics_.flush();
+  EXPECT_THAT(MetricsDb::open_existing(file).stats("aDB"), SizeIs(1));
+  EXPECT_EQ(metrics.last, 7200);
+  Connection written = Connection::open(file, false);
+  Statement row = written.prepare(
+      "SELECT count(*), max(stale_seconds) FROM embedding_staleness WHERE "
+      "origin_db = 'a' AND record_id = '1'");
+  ASSERT_TRUE(row.step());
+  EXPECT_EQ(row.int64(0), 2);
+  EXPECT_EQ(row.real(1), 7200);
 }
 
 TEST_F(Service, BackfillIsDoneEvenIfItsStatisticsCannotBeWritten) {

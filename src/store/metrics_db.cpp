@@ -1,5 +1,7 @@
 #include "nearlite/store/metrics_db.h"
 
+#include <optional>
+
 #include "nearlite/base/clock.h"
 
 namespace nearlite {
@@ -9,6 +11,16 @@ constexpr char kTables[] = R"(
 CREATE TABLE IF NOT EXISTS embedding_stats(
   db_name TEXT, tokens INTEGER, wall_ms REAL, store_ms REAL, patch_id TEXT, db_source TEXT,
   ts TEXT DEFAULT CURRENT_TIMESTAMP);
+CREATE TABLE IF NOT EXISTS vector_metrics(
+  event_type TEXT, db TEXT, tokens INTEGER, wall_time_ms REAL, store_time_ms REAL, hit INTEGER, rank INTEGER,
+  contribution REAL, prompt_tokens INTEGER, patch_id TEXT, session_id TEXT, vector_id TEXT, similarity REAL,
+  context_score REAL, age REAL, win INTEGER, regret INTEGER, ts TEXT DEFAULT CURRENT_TIMESTAMP);
+CREATE INDEX IF NOT EXISTS idx_vector_metrics_event_db_ts ON vector_metrics(event_type, db, ts);
+CREATE VIEW IF NOT EXISTS embedding_metrics AS SELECT rowid AS id, vector_id AS record_id, tokens,
+  wall_time_ms / 1000 AS wall_time, store_time_ms / 1000 AS index_latency, db AS source, ts
+  FROM vector_metrics WHERE event_type = 'embedding';
+CREATE TABLE IF NOT EXISTS embedding_staleness(
+  id INTEGER PRIMARY KEY, origin_db TEXT, record_id TEXT, stale_seconds REAL, ts TEXT DEFAULT CURRENT_TIMESTAMP);
 CREATE TABLE IF NOT EXISTS backfill_run(
   id INTEGER PRIMARY KEY, store TEXT NOT NULL, db_name TEXT NOT NULL, session_id TEXT NOT NULL,
   started_at TEXT NOT NULL, ended_at TEXT NOT NULL, embedded INTEGER NOT NULL, skipped INTEGER NOT NULL,
@@ -18,14 +30,19 @@ CREATE TABLE IF NOT EXISTS backfill_skip(
   run INTEGER NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY(run, reason)) WITHOUT ROWID;
 )";
 
+bool has_column(const Connection& db, const std::string& table, const std::string& column) {
+  Statement row = db.prepare("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2");
+  row.bind(1, std::string_view(table)).bind(2, std::string_view(column));
+  return row.step();
+}
+
 /// Makes what is missing. encode_ms came later than its table.
 void make_tables(Connection& db) {
+  Transaction transaction(db);
   db.execute(kTables);
-  Statement column =
-      db.prepare("SELECT 1 FROM pragma_table_info('backfill_run') WHERE name = 'encode_ms'");
-  const bool known = column.step();
-  column.reset();
-  if (!known) db.execute("ALTER TABLE backfill_run ADD COLUMN encode_ms REAL NOT NULL DEFAULT 0");
+  if (!has_column(db, "backfill_run", "encode_ms"))
+    db.execute("ALTER TABLE backfill_run ADD COLUMN encode_ms REAL NOT NULL DEFAULT 0");
+  transaction.commit();
 }
 
 }  // namespace
@@ -37,30 +54,62 @@ MetricsDb MetricsDb::open(const std::filesystem::path& file) {
 }
 
 MetricsDb MetricsDb::open_existing(const std::filesystem::path& file) {
-  Connection db = Connection::open(file, false);
-  make_tables(db);  // a file of the original has only the first one
-  return MetricsDb(std::move(db));
+  return MetricsDb(Connection::open(file, false));
 }
 
-void MetricsDb::log(const EmbeddingStat& stat) {
-  const std::string now = stat.ts.empty() ? rfc3339(system_clock().now()) : stat.ts;
-  connection_
-      .prepare(
-          "INSERT INTO embedding_stats(db_name, tokens, wall_ms, store_ms, patch_id, db_source, "
-          "ts) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
-      .run(std::string_view(stat.db_name), stat.tokens, stat.wall_ms, stat.store_ms,
-           std::string_view(stat.patch_id), std::string_view(stat.db_source),
-           std::string_view(now));
-}
-
-void MetricsDb::log_all(std::span<const EmbeddingStat> stats) {
+void MetricsDb::log_embeddings(std::span<const EmbeddingStat> stats) {
   Transaction transaction(connection_);
-  for (const EmbeddingStat& stat : stats) log(stat);
+  insert(stats);
   transaction.commit();
 }
 
-void MetricsDb::log_run(const BackfillRun& run) {
+void MetricsDb::insert(std::span<const EmbeddingStat> stats) {
+  const std::string now = rfc3339(system_clock().now());
+  Statement stat_row = connection_.prepare(
+      "INSERT INTO embedding_stats(db_name, tokens, wall_ms, store_ms, patch_id, db_source, ts) "
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+  Statement vector_row = connection_.prepare(
+      "INSERT INTO vector_metrics(event_type, db, tokens, wall_time_ms, store_time_ms, patch_id, "
+      "session_id, vector_id, ts) VALUES ('embedding', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+  for (const EmbeddingStat& stat : stats) {
+    const std::string_view ts = stat.ts.empty() ? now : stat.ts;
+    const std::string_view name = stat.db_name;
+    stat_row.run(name, stat.tokens, stat.wall_ms, stat.store_ms, std::string_view(stat.patch_id),
+                 std::string_view(stat.db_source), ts);
+    vector_row.run(name, stat.tokens, stat.wall_ms, stat.store_ms, std::string_view(stat.patch_id),
+                   std::string_view(stat.session_id), std::string_view(stat.vector_id), ts);
+  }
+}
+
+void MetricsDb::log_staleness(std::span<const StalenessStat> stats) {
+  const std::string now = rfc3339(system_clock().now());
+  Transaction transaction(connection_);
+  Statement row = connection_.prepare(
+      "INSERT INTO embedding_staleness(origin_db, record_id, stale_seconds, ts) "
+      "VALUES (?1, ?2, ?3, ?4)");
+  for (const StalenessStat& stat : stats) {
+    row.run(std::string_view(stat.origin_db), std::string_view(stat.record_id), stat.stale_seconds,
+            std::string_view(now));
+  }
+  transaction.commit();
+}
+
+void MetricsDb::forget(const std::string& db_name, const std::string& store,
+                       std::span<const std::string> record_ids) {
+  connection_.execute("PRAGMA secure_delete = ON");
+  Transaction transaction(connection_);
+  Statement costs =
+      connection_.prepare("DELETE FROM vector_metrics WHERE db = ?1 AND vector_id = ?2");
+  Statement ages = connection_.prepare(
+      "DELETE FROM embedding_staleness WHERE origin_db = ?1 AND record_id = ?2");
+  for (const std::string& id : record_ids) {
+    costs.run(std::string_view(db_name), std::string_view(id));
+    ages.run(std::string_view(store), std::string_view(id));
+  }
+  transaction.commit();
+}
+
+void MetricsDb::log_run(const BackfillRun& run, std::span<const EmbeddingStat> records) {
   const std::string now = rfc3339(system_clock().now());
   Transaction transaction(connection_);
   connection_
@@ -79,26 +128,26 @@ void MetricsDb::log_run(const BackfillRun& run) {
       connection_.prepare("INSERT INTO backfill_skip(run, reason, count) VALUES (?1, ?2, ?3)");
   for (const auto& [reason, count] : run.skipped_by_reason)
     skip.run(id, std::string_view(reason), count);
-  log({run.db_name, run.tokens, run.wall_ms, run.store_ms, run.session_id, run.store, now});
-  Statement zeros = connection_.prepare(
-      "INSERT INTO embedding_stats(db_name, tokens, wall_ms, store_ms, patch_id, db_source, ts) "
-      "VALUES (?1, 0, 0, 0, ?2, ?3, ?4)");
-  for (std::int64_t i = 0; i < run.refused; ++i) {
-    zeros.run(std::string_view(run.db_name), std::string_view(run.session_id),
-              std::string_view(run.store), std::string_view(now));
-  }
+  insert(records);
   transaction.commit();
 }
 
 std::vector<BackfillRun> MetricsDb::runs(const std::string& store, const std::string& since) {
+  if (!has_column(connection_, "backfill_run", "id")) return {};  // a file of the original
+  const std::string encode_ms =
+      has_column(connection_, "backfill_run", "encode_ms") ? "encode_ms" : "0";
   Statement row = connection_.prepare(
       "SELECT store, db_name, session_id, started_at, embedded, skipped, removed, unchanged, "
-      "blocked, tokens, truncated, "
-      "passages, wall_ms, store_ms, encode_ms, id FROM backfill_run WHERE (?1 = '' OR store = ?1) "
+      "blocked, tokens, truncated, passages, wall_ms, store_ms, " +
+      encode_ms +
+      ", id FROM backfill_run WHERE (?1 = '' OR store = ?1) "
       "AND started_at >= ?2 ORDER BY id");
   row.bind(1, std::string_view(store)).bind(2, std::string_view(since));
-  Statement reason =
-      connection_.prepare("SELECT reason, count FROM backfill_skip WHERE run = ?1 ORDER BY reason");
+  std::optional<Statement> reason;
+  if (has_column(connection_, "backfill_skip", "run")) {
+    reason.emplace(
+        connection_.prepare("SELECT reason, count FROM backfill_skip WHERE run = ?1 ORDER BY 1"));
+  }
   std::vector<BackfillRun> runs;
   while (row.step()) {
     BackfillRun& run = runs.emplace_back();
@@ -117,9 +166,10 @@ std::vector<BackfillRun> MetricsDb::runs(const std::string& store, const std::st
     run.wall_ms = row.real(12);
     run.store_ms = row.real(13);
     run.encode_ms = row.real(14);
-    reason.bind(1, row.int64(15));
-    while (reason.step()) run.skipped_by_reason.emplace(reason.text(0), reason.int64(1));
-    reason.reset();
+    if (!reason) continue;
+    reason->bind(1, row.int64(15));
+    while (reason->step()) run.skipped_by_reason.emplace(reason->text(0), reason->int64(1));
+    reason->reset();
   }
   return runs;
 }
@@ -131,8 +181,14 @@ std::vector<EmbeddingStat> MetricsDb::stats(const std::string& db_name, const st
   row.bind(1, std::string_view(db_name)).bind(2, std::string_view(since));
   std::vector<EmbeddingStat> stats;
   while (row.step()) {
-    stats.push_back({std::string(row.text(0)), row.int64(1), row.real(2), row.real(3),
-                     std::string(row.text(4)), std::string(row.text(5)), std::string(row.text(6))});
+    EmbeddingStat& stat = stats.emplace_back();
+    stat.db_name = row.text(0);
+    stat.tokens = row.int64(1);
+    stat.wall_ms = row.real(2);
+    stat.store_ms = row.real(3);
+    stat.patch_id = row.text(4);
+    stat.db_source = row.text(5);
+    stat.ts = row.text(6);
   }
   return stats;
 }

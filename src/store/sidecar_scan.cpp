@@ -92,4 +92,13 @@ void Sidecar::take_decisions_from(const std::filesystem::path& other) {
   state_->db.execute("DETACH other");
 }
 
+std::optional<std::string> Sidecar::written_at(const SourceKey& key) {
+  Prepared row = state_->sql(
+      "SELECT written_at FROM record WHERE store = ?1 AND source_table = ?2 AND record_key = ?3 "
+      "AND state = 'embedded' ORDER BY model DESC LIMIT 1");
+  row->bind(1, key.store).bind(2, key.table).bind(3, key.key);
+  if (!row->step()) return std::nullopt;
+  return std::string(row->text(0));
+}
+
 }  // namespace nearlite

@@ -104,8 +104,17 @@ class Stores(ProgramTest):
         self.assertIn("second", self.succeed("stats", "app.db").out)
         self.assertEqual(self.succeed("stats", "app.db", "--since", "2199-01-01", "--json").json["runs"], [])
         self.fail_with(2, "stats", "app.db", "--since", "yesterday")
-        table = self.execute(self.folder / "app.db.nearlite" / "metrics.db", "SELECT db_name, tokens FROM embedding_stats")
-        self.assertTrue(any(tokens > 0 for _, tokens in table))
+        self.execute(file, "INSERT INTO note(body) VALUES (NULL)")
+        self.succeed("backfill", "app.db")
+        metrics = self.folder / "app.db.nearlite" / "metrics.db"
+        rows = self.execute(metrics, "SELECT tokens, wall_ms, store_ms FROM embedding_stats WHERE db_name = 'note' ORDER BY rowid")
+        self.assertEqual(len(rows), len(NOTES) + 2)  # one for each record, the last one skipped
+        self.assertEqual(sum(tokens for tokens, _, _ in rows), stats["stores"][0]["tokens"])
+        self.assertTrue(all(tokens > 2 and wall > 0 and store > 0 for tokens, wall, store in rows[:-1]), rows)
+        self.assertEqual(rows[-1], (0, 0, 0))
+        ids = self.execute(metrics, "SELECT vector_id, session_id FROM vector_metrics WHERE event_type = 'embedding' ORDER BY rowid")
+        self.assertEqual(ids[len(NOTES)], (str(len(NOTES) + 1), "second"))
+        self.assertEqual(self.execute(metrics, "SELECT count(*) FROM embedding_metrics WHERE wall_time < 60"), [(len(rows),)])
 
     def test_check_finds_and_repairs(self):
         self.make_notes()

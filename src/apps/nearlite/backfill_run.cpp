@@ -105,8 +105,7 @@ int exit_code_of(std::span<const StoreBackfill> stores, bool strict) {
       continue;
     }
     const BackfillResult& result = *store.result;
-    partly |= std::ranges::any_of(result.skipped_records,
-                                  [](const SkippedRecord& record) { return !record.permanent; });
+    partly |= result.failed > 0;
     partly |= strict && result.skipped + result.blocked > 0;
   }
   if (num_failed == 0) return partly ? 5 : 0;

@@ -132,10 +132,7 @@ void add_store_arguments(CLI::App& command, StoreArguments& arguments, DbForm fo
 }
 
 vector_service::StoreSource SelectedStore::source() const {
-  return {entry.name, entry.class_name, registry->metrics_path(entry),
-          [registry = registry, entry = entry](std::optional<Backend> backend) {
-            return backend ? registry->with_backend(*backend).open(entry) : registry->open(entry);
-          }};
+  return vector_service::source_of(registry, entry);
 }
 
 std::string SelectedStore::refresh_command(const Context& context) const {

@@ -37,7 +37,7 @@ struct SelectedStore {
   std::shared_ptr<const Registry> registry;
   StoreEntry entry;
 
-  std::unique_ptr<Store> open() const { return registry->open(entry); }
+  std::shared_ptr<Store> open() const { return registry->open(entry); }
   vector_service::StoreSource source() const;
   /// "nearlite backfill app.db --db notes": the command that refreshes it.
   std::string refresh_command(const Context& context) const;

@@ -6,6 +6,8 @@
 #include "../store_selection.h"
 #include "model_change.h"
 #include "nearlite/base/error.h"
+#include "nearlite/base/files.h"
+#include "nearlite/store/metrics_db.h"
 
 namespace nearlite::cli {
 namespace {
@@ -63,6 +65,15 @@ void forget_previous_model(Context& context, const SelectedStore& selected, cons
         "removed: store set --rollback has nothing to go back to");
 }
 
+/// Its statistics name single records.
+void forget_statistics(const SelectedStore& selected, std::span<const RecordKey> keys) {
+  const auto file = selected.registry->metrics_path(selected.entry);
+  if (!stamp_of(file)) return;
+  std::vector<std::string> names;
+  for (const RecordKey& key : keys) names.push_back(key.display());
+  MetricsDb::open(file).forget(selected.entry.class_name, selected.entry.name, names);
+}
+
 int erase(Context& context, const EraseArguments& arguments) {
   StoreArguments asked = arguments.stores;
   const std::vector<std::string> typed = take_keys(arguments, asked);
@@ -96,6 +107,7 @@ int erase(Context& context, const EraseArguments& arguments) {
   EraseOptions options;
   options.wait = std::chrono::seconds(arguments.wait_seconds);
   options.also = {selected.registry->metrics_path(selected.entry)};
+  forget_statistics(selected, keys);
   const EraseResult result = store->erase(keys, options);
   if (context.machine_form()) {
     Json records = Json::array();

@@ -144,7 +144,7 @@ int eval(Context& context, const EvalArguments& arguments) {
   const EvalInput input = read_input(context, arguments);
   const auto selected = select_stores(context, arguments.stores, store_settings(context));
   if (selected.empty()) throw NotFound("there is no store to evaluate");
-  std::vector<std::unique_ptr<Store>> stores;
+  std::vector<std::shared_ptr<Store>> stores;
   std::vector<Store*> pointers;
   std::string names;
   for (const SelectedStore& one : selected) {

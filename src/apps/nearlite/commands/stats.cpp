@@ -31,17 +31,12 @@ void add_to(BackfillRun& sum, const BackfillRun& run) {
 }
 
 Json figures_of(const BackfillRun& run) {
-  return {{"embedded", run.embedded},
-          {"skipped", run.skipped},
-          {"removed", run.removed},
-          {"blocked", run.blocked},
-          {"tokens", run.tokens},
-          {"truncated", run.truncated},
-          {"passages", run.passages},
-          {"wall_ms", run.wall_ms},
-          {"encode_ms", run.encode_ms},
-          {"store_ms", run.store_ms},
-          {"skipped_by_reason", run.skipped_by_reason}};
+  return {{"embedded", run.embedded},   {"skipped", run.skipped},
+          {"removed", run.removed},     {"unchanged", run.unchanged},
+          {"blocked", run.blocked},     {"tokens", run.tokens},
+          {"truncated", run.truncated}, {"passages", run.passages},
+          {"wall_ms", run.wall_ms},     {"encode_ms", run.encode_ms},
+          {"store_ms", run.store_ms},   {"skipped_by_reason", run.skipped_by_reason}};
 }
 
 Json json_of(const BackfillRun& run) {

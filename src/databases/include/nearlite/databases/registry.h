@@ -38,9 +38,23 @@ struct StoreEntry {
   std::filesystem::path database{};
   std::string table{};  // declared tables only
   bool seed_store = false;
+  bool registered = false;                 // by a program
   bool exists = false;                     // the database file is there
   std::filesystem::path sidecar_folder{};  // where truth, index and JSON are
   std::string broken{};  // why it cannot be opened: its configuration cannot be read
+};
+
+/// A class of stores that a program registers: opened by name, like one of the six.
+struct StoreClass {
+  std::string name{};                  // "note"
+  std::string class_name{};            // "NoteDB"; empty: the name
+  std::vector<std::string> aliases{};  // case does not count
+  std::filesystem::path database{};    // relative: inside the data folder
+  /// options: index NAME_embeddings.index in the data folder, model, encoder and gate (level
+  /// "secrets") as the registry has them; what open() does not like it may change.
+  std::function<std::unique_ptr<Store>(const std::filesystem::path& database,
+                                       EmbeddableOptions options)>
+      open{};
 };
 
 /// Which files of vectors a store uses (set_generation), and which it can go back to.
@@ -53,7 +67,8 @@ struct StoreGenerations {
 
 /// The stores of a data folder (interface.md §1): the six whose file exists, those of its
 /// nearlite.toml, and every *.nearlite/ folder in it; or the stores recorded for single database
-/// files. Encoders are shared between stores of the same model.
+/// files; and what a program registers. Encoders are shared between stores of the same model. Any
+/// thread may read it; register_class() and register_store() come before that.
 class Registry {
  public:
   /// Throws NotFound if the folder is missing, InvalidArgument for a wrong nearlite.toml of the
@@ -67,17 +82,24 @@ class Registry {
   static Registry of_files(std::span<const std::filesystem::path> databases, StoreSettings settings,
                            const std::optional<std::filesystem::path>& sidecar = std::nullopt);
 
+  /// Adds a class or an object of the program's own to what entry(), open() and --all know. An
+  /// object keeps its backend, whatever is asked for, and is shared with the program. Throws
+  /// InvalidArgument if its name or an alias is none, or taken (case does not count).
+  void register_class(StoreClass kind);
+  void register_store(std::shared_ptr<Store> store, const std::vector<std::string>& aliases = {});
+
   /// In the seed's order, then by name. Seed stores without a file are listed with exists = false.
   const std::vector<StoreEntry>& entries() const noexcept { return entries_; }
   /// The entry of a name or alias (reference §10: bots, botdb, info -> information, ...).
   /// Throws NotFound with the nearest known name, then the list.
   const StoreEntry& entry(const std::string& name) const;
   /// Throws NotFound if the database does not exist (a seed store: names `store create NAME`).
-  std::unique_ptr<Store> open(const StoreEntry& entry) const;
-  std::unique_ptr<Store> open(const std::string& name) const { return open(entry(name)); }
+  std::shared_ptr<Store> open(const StoreEntry& entry) const;
+  std::shared_ptr<Store> open(const std::string& name) const { return open(entry(name)); }
   /// The store with vectors of another model in files of their own, and without an index file for
-  /// other programs: where the next generation grows while the present one answers.
-  std::unique_ptr<Store> open_generation(const StoreEntry& entry, const std::string& model,
+  /// other programs: where the next generation grows while the present one answers. Throws
+  /// InvalidArgument for what a program registered: its model is the program's choice.
+  std::shared_ptr<Store> open_generation(const StoreEntry& entry, const std::string& model,
                                          int generation) const;
   StoreGenerations generations(const StoreEntry& entry) const;
   /// Makes the empty database of a seed store, or adds what an existing one lacks, and opens it.
@@ -105,6 +127,9 @@ class Registry {
   std::unique_ptr<Store> open_seed(const StoreEntry& entry, Open open,
                                    const SeedConfig& config) const;
   SeedConfig seed_config(const StoreEntry& entry) const;
+  const TableConfig& table_config(const StoreEntry& entry) const;
+  void add_registered(StoreEntry entry, const std::vector<std::string>& aliases);
+  std::shared_ptr<Store> open_registered(const StoreEntry& entry) const;
 
   std::vector<StoreEntry> entries_;
   std::filesystem::path folder_;

@@ -32,16 +32,23 @@ struct CandidateQuery;
 struct CandidateResult;
 struct ReadCandidate;
 
-/// What embedding one record has cost, for statistics.
+/// What embedding one record has cost, for statistics. Records of one batch share its times: the
+/// encoder's by their tokens, the store's evenly.
 struct EmbeddingFigures {
   std::string store{};
   RecordKey key{};
   std::size_t tokens = 0;  // read by the model, special ones included, of all passages
   std::size_t passages = 0;
-  std::size_t truncated = 0;
   double encode_ms = 0;
   double store_ms = 0;
   std::string skipped_reason{};  // empty: it was embedded
+};
+
+/// How old a vector was when it answered.
+struct EmbeddingAge {
+  std::string store{};
+  RecordKey key{};
+  double seconds = 0;
 };
 
 struct EmbeddableOptions {
@@ -58,6 +65,9 @@ struct EmbeddableOptions {
   std::shared_ptr<const Gate> gate{};            // default: the built-in rules, secrets only
   const Clock* clock = nullptr;                  // default: system_clock(); must outlive the object
   std::function<void(const EmbeddingFigures&)> figures{};  // told of each add_embedding()
+  /// Told how old the vectors behind the hits of a search are, and that of get_vector(). Not asked
+  /// for, nothing is read for it.
+  std::function<void(std::span<const EmbeddingAge>)> ages{};
   std::string text_template{};  // names how text() is made; a change makes vectors stale (model)
   std::filesystem::path sidecar_path{};  // the truth; default: index_path with the suffix .sqlite
   /// Finds the model that vectors were made with when it is not model_name any more, so that a
@@ -119,6 +129,9 @@ struct BackfillOptions {
   std::size_t batch_size = 100;  // records per encoder call and transaction
   std::size_t threads = 0;       // encoder workers
   std::function<void(const BackfillProgress&)> progress{};  // called on the calling thread
+  /// Told, on the calling thread, of each batch of records that was written, once it is durable.
+  /// Records that were passed over in an earlier run already are not told of again.
+  std::function<void(std::span<const EmbeddingFigures>)> figures{};
   std::stop_token stop{};             // the running batch is finished, what was embedded stays
   bool full = false;                  // read all texts, also where updated_column() says no change
   bool dry_run = false;               // count and price, embed nothing, write nothing
@@ -134,6 +147,7 @@ struct SkippedRecord {
 struct BackfillResult {
   std::size_t embedded = 0;  // records
   std::size_t skipped = 0;
+  std::size_t failed = 0;   // of skipped: for a reason that may pass
   std::size_t removed = 0;  // orphans
   std::size_t unchanged = 0;
   std::size_t blocked = 0;
@@ -151,7 +165,6 @@ struct BackfillResult {
   double encode_ms = 0;  // of wall_ms, in the encoder
   double store_ms = 0;   // of wall_ms, in the sidecar and index files
   bool stopped = false;
-  std::size_t refused = 0;  // records that this run was the first to skip or block
   // Of `skipped` and `blocked`: how many for which reason. Numbers in a reason are written N.
   std::map<std::string, std::size_t> skipped_by_reason{};
   std::vector<SkippedRecord> skipped_records{};  // at most 1,000; `skipped` has the whole number
@@ -303,6 +316,7 @@ class EmbeddableDBMixin {
 
  private:
   VectorEngine& engine() const;  // opened at first use
+  void tell_ages(std::span<const RecordKey> keys) const;
   const TextEncoder& question_encoder() const;
 
   sqlite3* db_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -48,8 +49,9 @@ struct ModelInfo {
 struct EncodedBatch {
   std::vector<float> vectors;  // [num_texts, dim] row-major
   std::size_t dim = 0;
-  std::size_t num_tokens = 0;     // that the model read, special tokens included
-  std::size_t num_truncated = 0;  // texts that were longer than the model reads
+  std::size_t num_tokens = 0;           // that the model read, special tokens included
+  std::size_t num_truncated = 0;        // texts that were longer than the model reads
+  std::vector<std::uint32_t> tokens{};  // of each text; empty: only their sum is known
   std::span<const float> vector(std::size_t text_index) const {
     return std::span(vectors).subspan(text_index * dim, dim);
   }
@@ -71,6 +73,9 @@ class TextEncoder {
   /// The same with a named prompt of info().prompts. Throws NotFound for an unknown name.
   virtual EncodedBatch encode_with_prompt(std::span<const std::string_view> texts,
                                           const std::string& prompt_name) const = 0;
+
+  /// Reads now what the first encode() would read. Throws as info().
+  virtual void prepare() const {}
 
   virtual TokenizedText tokenize(std::string_view text) const = 0;
   /// The token of what the model's vocabulary does not have, if there is one.
@@ -112,9 +117,9 @@ struct ModelPlaces {
 /// "sentence-transformers/"; a path that is an existing folder stays as it is.
 std::string full_model_name(const std::string& name);
 
-/// The folder of a model: an existing folder, or a hub id found in `places`; in a hub cache
-/// refs/main decides and a dangling link counts as absent. Throws NotFound that lists every place
-/// looked at and names the command that gets it.
+/// The folder of a model (whatever the precision its name ends in): an existing folder, or a hub id
+/// found in `places`; in a hub cache refs/main decides and a dangling link counts as absent. Throws
+/// NotFound that lists every place looked at and names the command that gets it.
 std::filesystem::path find_model(const std::string& name, const ModelPlaces& places);
 
 /// An encoder that looks for the model, reads its small files at the first info(), and its weights

@@ -17,6 +17,7 @@
 #include "nearlite/retrieval/search_stores.h"
 #include "nearlite/service/log_sink.h"
 #include "nearlite/service/metrics.h"
+#include "nearlite/service/statistics.h"
 
 namespace nearlite::vector_service {
 
@@ -27,8 +28,13 @@ struct StoreSource {
   std::string class_name;
   std::filesystem::path metrics_file;  // metrics.db that its statistics go to
   /// With a backend: opened with that one instead of its own.
-  std::function<std::unique_ptr<Store>(std::optional<Backend>)> open;
+  std::function<std::shared_ptr<Store>(std::optional<Backend>)> open;
 };
+
+/// A store of a registry.
+StoreSource source_of(std::shared_ptr<const Registry> registry, const StoreEntry& entry);
+/// Those whose database is there, in the order of --all.
+std::vector<StoreSource> sources_of(const std::shared_ptr<const Registry>& registry);
 
 struct BackfillRequest {
   std::string session_id;
@@ -55,31 +61,6 @@ struct BackfillObserver {
   std::function<void(const StoreBackfill&)> end;
 };
 
-/// What a finished run says to the statistics.
-struct BackfillStatistics {
-  std::string session_id;
-  std::string store;
-  std::string class_name;
-  std::chrono::system_clock::time_point started;
-  const BackfillResult& result;
-};
-
-/// Where embedding statistics go.
-class StatisticsSink {
- public:
-  virtual ~StatisticsSink() = default;
-  /// Throws Error if they cannot be written.
-  virtual void record(const std::filesystem::path& metrics_file,
-                      const BackfillStatistics& statistics) = 0;
-};
-
-/// Writes the table embedding_stats of metrics.db; made at the first run.
-class MetricsFileSink : public StatisticsSink {
- public:
-  void record(const std::filesystem::path& metrics_file,
-              const BackfillStatistics& statistics) override;
-};
-
 /// Embeds what is missing or stale in several stores, one after the other. A store that fails is
 /// reported and does not stop the others; a stop request ends the run after the running batch, and
 /// later stores are not begun.
@@ -103,6 +84,8 @@ class EmbeddingBackfill {
  private:
   StoreBackfill process(const StoreSource& source, const BackfillRequest& request,
                         const BackfillObserver& observer);
+  void warn_of_statistics(StoreBackfill& done, const BackfillRequest& request,
+                          const StoreSource& source);
   void count(const StoreBackfill& done);
 
   const Clock& clock_;

@@ -291,6 +291,8 @@ class Sidecar {
   std::vector<std::int64_t> slots_of(const SourceKey& key);
   /// Throws CorruptData if the checksum does not fit.
   std::optional<std::vector<float>> vector_of(const SourceKey& key, std::size_t passage = 0);
+  /// When the vectors of a record were made, RFC 3339 UTC; nothing if it has none.
+  std::optional<std::string> written_at(const SourceKey& key);
   /// The vectors of any embedded record of the store with this text and model, if all are intact.
   std::optional<StoredPassages> passages_of_text(std::string_view store, std::uint64_t text_hash,
                                                  std::int64_t model);
