@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -87,21 +88,27 @@ class LowerBounds {
 
 }  // namespace
 
+/// A row that may be among the k nearest.
+struct CodeCandidate {
+  float upper = 0;  // its similarity is at most this
+  std::uint32_t row = 0;
+};
+
 struct CodeScan::State {
   State(const CodeTable& coded, std::span<const float> unit, std::span<const float> lengths,
-        std::span<const VectorId> names, const Collector& into,
-        const std::function<void(std::size_t)>& touch_row)
+        std::span<const VectorId> names, const Collector& into, const CodeScan::Rows& of_rows)
       : table(coded),
         coarse(unit, 127, false),
         fine(unit, 127, true),
         norms(lengths),
         ids(names),
         collector(into),
-        touch(touch_row),
+        rows(of_rows),
         pairs(code_pairs(unit.size())),
         plane(2 * pairs),
         codes(code_stride(unit.size()), 0),
-        lower(into.k(), into.floor()) {
+        lower(into.k(), into.floor()),
+        filtered(into.is_filtered()) {
     std::memcpy(plane.data(), coarse.plane1.data(), plane.size() * sizeof(std::int32_t));
     low_plane.resize((pairs + 7) / 8 * 8);
     high_plane.resize(low_plane.size());
@@ -134,16 +141,22 @@ struct CodeScan::State {
         .slack = (static_cast<float>(unit.size()) / 16.0F + 8.0F) * 6.0e-8F * 1.01F + 4.0e-6F};
   }
 
-  void take(std::size_t first, std::size_t count, const std::int32_t* products);
-  void refine();
-  /// Bounds by whole codes and both planes of the query: the narrowest there are.
-  CodeCandidate narrowed(std::uint32_t row, LowerBounds& lowest);
-
-  /// A row whose low half is on its way from memory.
+  /// A row whose low half was not looked at yet.
   struct Pending {
+    float upper;  // by its high half
     std::uint32_t row;
     std::int32_t high_product;
   };
+  static constexpr std::size_t kFewPending = 512;
+
+  void take(std::size_t first, std::size_t count, const std::int32_t* products);
+  void refine_best();
+  void refine(std::span<const Pending> some);
+  void score(std::span<const CodeCandidate> some);
+  /// What a row must be able to reach.
+  float floor() const noexcept { return std::max(lower.floor(), collector.floor()); }
+  /// Bounds by whole codes and both planes of the query: the narrowest there are.
+  CodeCandidate narrowed(std::uint32_t row, LowerBounds& lowest);
 
   const CodeTable& table;
   CodedQuery coarse;  // for high halves
@@ -151,7 +164,7 @@ struct CodeScan::State {
   std::span<const float> norms;
   std::span<const VectorId> ids;
   const Collector& collector;
-  const std::function<void(std::size_t)>& touch;
+  const Rows& rows;
   std::size_t pairs;
   std::vector<std::int32_t> plane;       // coarse, [2 * pairs] words
   std::vector<std::int32_t> low_plane;   // every second of them, padded
@@ -160,15 +173,17 @@ struct CodeScan::State {
   HighBounds bounds;
   std::vector<std::uint8_t> codes;  // of one row
   LowerBounds lower;
+  bool filtered;
   std::vector<Pending> pending;
+  std::size_t most_pending = kFewPending;
   std::size_t num_refined = 0;
   std::vector<CodeCandidate> candidates;
 };
 
 CodeScan::CodeScan(const CodeTable& table, std::span<const float> unit_query,
                    std::span<const float> norms, std::span<const VectorId> ids,
-                   const Collector& collector, const std::function<void(std::size_t)>& touch)
-    : state_(std::make_unique<State>(table, unit_query, norms, ids, collector, touch)) {}
+                   const Collector& collector, const Rows& rows)
+    : state_(std::make_unique<State>(table, unit_query, norms, ids, collector, rows)) {}
 CodeScan::CodeScan(CodeScan&&) noexcept = default;
 CodeScan::~CodeScan() = default;
 
@@ -207,45 +222,77 @@ void CodeScan::scan_few(std::span<CodeScan> scans, std::size_t first, std::size_
     scans[i].state_->take(first, count, products.data() + i * kMostRows);
 }
 
-/// Of the rows at hand, those that may be near enough are looked at again after the next ones: till
-/// then their low halves arrive.
+/// Rows that may be near enough wait: what the best of them are rules most of the others out,
+/// unread.
 void CodeScan::State::take(std::size_t first, std::size_t count, const std::int32_t* products) {
   std::array<float, kMostRows> upper;
-  const float best =
-      bound_rows()(products, table.scales.data() + first, table.high_norms.data() + first,
-                   table.high_residuals.data() + first, table.high_along.data() + first, count,
-                   bounds, upper.data());
-  refine();
-  if (best < lower.floor()) return;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (upper[i] < lower.floor()) continue;
-    const std::size_t row = first + i;
-    if (norms[row] == 0 || !collector.accepts(ids[row])) continue;
-    prefetch_row(table.low.data() + row * pairs * 4, pairs * 4);
-    pending.push_back({static_cast<std::uint32_t>(row), products[i]});
+  std::array<std::uint64_t, kMostRows / 64> reaching;
+  bound_rows()(products,
+               {.scales = table.scales.data() + first,
+                .high_norms = table.high_norms.data() + first,
+                .high_residuals = table.high_residuals.data() + first,
+                .high_along = table.high_along.data() + first},
+               count, bounds, floor(), upper.data(), reaching.data());
+  for (std::size_t word = 0; word * 64 < count; ++word) {
+    for (std::uint64_t left = reaching[word]; left != 0; left &= left - 1) {
+      const std::size_t i = word * 64 + static_cast<std::size_t>(std::countr_zero(left));
+      const std::size_t row = first + i;
+      if (filtered && !collector.accepts(ids[row])) continue;
+      pending.push_back({upper[i], static_cast<std::uint32_t>(row), products[i]});
+    }
+  }
+  if (pending.size() >= most_pending) refine_best();
+}
+
+void CodeScan::State::refine_best() {
+  const std::size_t count = std::min(pending.size(), collector.k() + 8);
+  const auto border = pending.begin() + static_cast<std::ptrdiff_t>(count);
+  std::nth_element(pending.begin(), border, pending.end(),
+                   [](const Pending& a, const Pending& b) { return a.upper > b.upper; });
+  const auto from = static_cast<std::ptrdiff_t>(candidates.size());
+  refine(std::span(pending).first(count));
+  const std::vector<CodeCandidate> best(candidates.begin() + from, candidates.end());
+  candidates.resize(static_cast<std::size_t>(from));
+  score(best);
+  pending.erase(pending.begin(), border);
+  std::erase_if(pending, [&](const Pending& one) { return one.upper < floor(); });
+  most_pending = std::max(kFewPending, 2 * pending.size());
+}
+
+void CodeScan::State::score(std::span<const CodeCandidate> some) {
+  for (const CodeCandidate& candidate : some) {
+    if (collector.wants(candidate.upper)) rows.score(candidate.row);
   }
 }
 
-void CodeScan::State::refine() {
+void CodeScan::State::refine(std::span<const Pending> some) {
+  constexpr std::size_t kAhead = 16;  // rows whose low halves are on their way from memory
   const LowProduct product_of = low_product();
-  for (const Pending& one : pending) {
-    const std::uint32_t row = one.row;
-    touch(row);
-    const std::int32_t low = product_of(table.low.data() + std::size_t{row} * pairs * 4, pairs,
-                                        low_plane.data(), high_plane.data());
+  const auto low_half = [&](const Pending& one) {
+    return table.low.data() + std::size_t{one.row} * pairs * 4;
+  };
+  for (std::size_t i = 0; i < std::min(kAhead, some.size()); ++i)
+    prefetch_row(low_half(some[i]), pairs * 4);
+  for (std::size_t i = 0; i < some.size(); ++i) {
+    if (i + kAhead < some.size()) prefetch_row(low_half(some[i + kAhead]), pairs * 4);
+    const std::uint32_t row = some[i].row;
+    if (some[i].upper < floor() || norms[row] == 0) continue;
+    if (!filtered && !collector.accepts(ids[row])) continue;  // else it was asked before
+    rows.touch(row);
+    ++num_refined;
+    const std::int32_t low =
+        product_of(low_half(some[i]), pairs, low_plane.data(), high_plane.data());
     // Both are small beside what they are parts of: code = 16 * (high - 8) + low.
     const float product =
-        coarse.scale1 *
-        (16.0F * static_cast<float>(one.high_product - bounds.offset) + static_cast<float>(low));
+        coarse.scale1 * (16.0F * static_cast<float>(some[i].high_product - bounds.offset) +
+                         static_cast<float>(low));
     const float error = coarse.error_norm * table.code_norms[row] +
                         bounds.norm * table.residual_norms[row] + bounds.slack;
     const float upper = bounds.mean_product + table.scales[row] * product + error;
-    if (upper < lower.floor()) continue;
+    if (upper < floor()) continue;
     candidates.push_back({upper, row});
     lower.add(upper - 2.0F * error);
   }
-  num_refined += pending.size();
-  pending.clear();
 }
 
 CodeCandidate CodeScan::State::narrowed(std::uint32_t row, LowerBounds& lowest) {
@@ -264,17 +311,20 @@ CodeCandidate CodeScan::State::narrowed(std::uint32_t row, LowerBounds& lowest) 
   return {upper, row};
 }
 
-std::vector<CodeCandidate> CodeScan::finish() {
+void CodeScan::finish() {
   State& s = *state_;
-  s.refine();
-  LowerBounds lowest(s.collector.k(), s.lower.floor());
+  s.refine_best();
+  s.refine(s.pending);
+  s.pending.clear();
+  LowerBounds lowest(s.collector.k(), s.floor());
   std::vector<CodeCandidate> left;
   for (const CodeCandidate& candidate : s.candidates) {
     if (candidate.upper >= lowest.floor()) left.push_back(s.narrowed(candidate.row, lowest));
   }
-  std::erase_if(left,
-                [&](const CodeCandidate& candidate) { return candidate.upper < lowest.floor(); });
-  return left;
+  std::sort(left.begin(), left.end(), [](const CodeCandidate& a, const CodeCandidate& b) {
+    return a.upper > b.upper || (a.upper == b.upper && a.row < b.row);
+  });
+  s.score(left);
 }
 
 std::int32_t low_product_scalar(const std::uint8_t* low, std::size_t pairs,
@@ -361,19 +411,19 @@ HighProductsOfFour high_products_of_four() noexcept {
   return high_products() == high_products_avx2 ? high_products_of_four_avx2 : nullptr;
 }
 
-float bound_rows_scalar(const std::int32_t* products, const float* scales, const float* high_norms,
-                        const float* high_residuals, const float* high_along, std::size_t count,
-                        const HighBounds& bounds, float* upper) noexcept {
-  float best = -std::numeric_limits<float>::infinity();
+void bound_rows_scalar(const std::int32_t* products, const RowBounds& rows, std::size_t count,
+                       const HighBounds& bounds, float floor, float* upper,
+                       std::uint64_t* reaching) noexcept {
+  std::fill_n(reaching, (count + 63) / 64, 0);
   for (std::size_t i = 0; i < count; ++i) {
     const float product =
         bounds.factor * static_cast<float>(products[i] - bounds.offset) + bounds.shift;
-    const float error =
-        bounds.error_norm * high_norms[i] + bounds.across * high_residuals[i] + bounds.slack;
-    upper[i] = bounds.mean_product + scales[i] * product + bounds.along * high_along[i] + error;
-    best = std::max(best, upper[i]);
+    const float error = bounds.error_norm * rows.high_norms[i] +
+                        bounds.across * rows.high_residuals[i] + bounds.slack;
+    upper[i] =
+        bounds.mean_product + rows.scales[i] * product + bounds.along * rows.high_along[i] + error;
+    if (upper[i] >= floor) reaching[i / 64] |= std::uint64_t{1} << (i % 64);
   }
-  return best;
 }
 
 BoundRows bound_rows() noexcept {

@@ -12,32 +12,29 @@ namespace nearlite {
 
 class Collector;
 
-/// A row that may be among the k nearest.
-struct CodeCandidate {
-  float upper = 0;  // its similarity is at most this
-  std::uint32_t row = 0;
-};
-
 /// One query's way through coded rows: the high halves of all, both halves of those that may still
-/// be near enough. At the end it has all rows that may be among the collector's k nearest, for
-/// certain: at least every one that is. Dead and filtered rows and those of norm 0 are left out.
+/// be near enough, and the vectors of those that may then: at least every one that is among the
+/// collector's k nearest, for certain. Dead and filtered rows and those of norm 0 are left out.
 class CodeScan {
  public:
   /// Rows that scan() takes at most.
   static constexpr std::size_t kMostRows = 16 * kCodeBlock;
 
-  /// norms, ids: [rows]; touch is told of a row before its low half is read. What is given must
-  /// live as long as the scan.
+  struct Rows {
+    std::function<void(std::size_t row)> touch;  // told of a row before its low half is read
+    std::function<void(std::size_t row)> score;  // offers the row to the collector
+  };
+  /// norms, ids: [rows]. What is given must live as long as the scan.
   CodeScan(const CodeTable& table, std::span<const float> unit_query, std::span<const float> norms,
-           std::span<const VectorId> ids, const Collector& collector,
-           const std::function<void(std::size_t row)>& touch);
+           std::span<const VectorId> ids, const Collector& collector, const Rows& rows);
   CodeScan(CodeScan&&) noexcept;
   ~CodeScan();
   /// Rows from `first`, a multiple of kCodeBlock, on: at most kMostRows.
   void scan(std::size_t first, std::size_t count);
   /// The same for many queries of one table, which share what is read.
   static void scan_many(std::span<CodeScan> scans, std::size_t first, std::size_t count);
-  std::vector<CodeCandidate> finish();
+  /// Has every row scored that is left. Once, at the end.
+  void finish();
   /// Rows of which both halves were looked at so far.
   std::size_t num_refined() const noexcept;
 
@@ -106,18 +103,25 @@ struct HighBounds {
   float across = 0;         // |u| at right angles to m
   float slack = 0;          // of floating point itself
 };
-/// Of `count` rows the greatest possible similarity; returns the greatest of all. All arrays:
-/// [count]. Every implementation gives the same bits.
-using BoundRows = float (*)(const std::int32_t* products, const float* scales,
-                            const float* high_norms, const float* high_residuals,
-                            const float* high_along, std::size_t count, const HighBounds& bounds,
-                            float* upper) noexcept;
-float bound_rows_scalar(const std::int32_t* products, const float* scales, const float* high_norms,
-                        const float* high_residuals, const float* high_along, std::size_t count,
-                        const HighBounds& bounds, float* upper) noexcept;
-float bound_rows_avx2(const std::int32_t* products, const float* scales, const float* high_norms,
-                      const float* high_residuals, const float* high_along, std::size_t count,
-                      const HighBounds& bounds, float* upper) noexcept;
+/// What is stored of `count` rows, from some row on: [count] each.
+struct RowBounds {
+  const float* scales;
+  const float* high_norms;
+  const float* high_residuals;
+  const float* high_along;
+};
+/// Of `count` rows the greatest possible similarity, and in `reaching` (a bit a row, [count / 64
+/// rounded up] words) those where it is at least `floor`. products, upper: [count]. Every
+/// implementation gives the same bits.
+using BoundRows = void (*)(const std::int32_t* products, const RowBounds& rows, std::size_t count,
+                           const HighBounds& bounds, float floor, float* upper,
+                           std::uint64_t* reaching) noexcept;
+void bound_rows_scalar(const std::int32_t* products, const RowBounds& rows, std::size_t count,
+                       const HighBounds& bounds, float floor, float* upper,
+                       std::uint64_t* reaching) noexcept;
+void bound_rows_avx2(const std::int32_t* products, const RowBounds& rows, std::size_t count,
+                     const HighBounds& bounds, float floor, float* upper,
+                     std::uint64_t* reaching) noexcept;
 BoundRows bound_rows() noexcept;
 
 }  // namespace nearlite

@@ -64,17 +64,17 @@ std::vector<double> direction_of(std::span<const float> mean) {
   return direction;
 }
 
-CodeTable EncodedRows::table() const {
-  const std::size_t rows = bounds.size() / 6;
-  const std::span all(bounds);
+CodeTable code_table(std::span<const std::uint8_t> high, std::span<const std::uint8_t> low,
+                     std::span<const float> bounds, std::span<const float> mean) {
+  const std::size_t rows = bounds.size() / kCodeBounds;
   return {.high = high,
           .low = low,
-          .scales = all.first(rows),
-          .code_norms = all.subspan(rows, rows),
-          .residual_norms = all.subspan(2 * rows, rows),
-          .high_norms = all.subspan(3 * rows, rows),
-          .high_residuals = all.subspan(4 * rows, rows),
-          .high_along = all.subspan(5 * rows, rows),
+          .scales = bounds.first(rows),
+          .code_norms = bounds.subspan(rows, rows),
+          .residual_norms = bounds.subspan(2 * rows, rows),
+          .high_norms = bounds.subspan(3 * rows, rows),
+          .high_residuals = bounds.subspan(4 * rows, rows),
+          .high_along = bounds.subspan(5 * rows, rows),
           .mean = mean};
 }
 
@@ -84,7 +84,7 @@ EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms) {
   // 0x88 and 0: the code 0 in every place that no row fills.
   EncodedRows encoded{.high = std::vector<std::uint8_t>(high_code_bytes(count, rows.dim), 0x88),
                       .low = std::vector<std::uint8_t>(count * half_code_bytes(rows.dim), 0),
-                      .bounds = std::vector<float>(6 * count),
+                      .bounds = std::vector<float>(kCodeBounds * count),
                       .mean = mean_direction({rows.values.data(), rows.dim, rows.dim}, norms)};
   const std::vector<double> direction = direction_of(encoded.mean);
   std::vector<double> centered(rows.dim);

@@ -55,13 +55,18 @@ struct CodeTable {
   std::uint64_t scan_bytes() const { return high.size() + 4 * scales.size_bytes(); }
 };
 
+/// Of the bounds in one piece, [kCodeBounds, rows] in the order of CodeTable.
+inline constexpr std::size_t kCodeBounds = 6;
+CodeTable code_table(std::span<const std::uint8_t> high, std::span<const std::uint8_t> low,
+                     std::span<const float> bounds, std::span<const float> mean);
+
 /// The same, owned; what a segment file stores.
 struct EncodedRows {
   std::vector<std::uint8_t> high;
   std::vector<std::uint8_t> low;
-  std::vector<float> bounds;  // [6, rows]: in the order of CodeTable
+  std::vector<float> bounds;  // [kCodeBounds, rows]
   std::vector<float> mean;    // [dim]
-  CodeTable table() const;
+  CodeTable table() const { return code_table(high, low, bounds, mean); }
 };
 
 /// Mean of the rows scaled to length 1, without those of norm 0. [dim] floats.

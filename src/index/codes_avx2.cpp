@@ -64,28 +64,40 @@ void high_products_of_four_avx2(const std::uint8_t* high, std::size_t num_blocks
                                 const std::int32_t* planes, std::int32_t* products,
                                 std::size_t stride) noexcept {
   const __m256i mask = _mm256_set1_epi8(15);
-  for (std::size_t part = 0; part < 2 * num_blocks; ++part) {  // 8 rows
-    const std::uint8_t* at = high + part / 2 * pairs * 64 + part % 2 * 32;
-    __m256i sums[kManyQueries] = {};
+  for (std::size_t block = 0; block < num_blocks; ++block) {
+    __m256i first[kManyQueries] = {};   // rows 0 to 7
+    __m256i second[kManyQueries] = {};  // rows 8 to 15
     for (std::size_t pair = 0; pair < pairs;) {
-      __m256i sums16[kManyQueries] = {};
+      __m256i first16[kManyQueries] = {};
+      __m256i second16[kManyQueries] = {};
       for (const std::size_t end = std::min(pairs, pair + kPairsIn16Bits); pair < end; ++pair) {
-        _mm_prefetch(reinterpret_cast<const char*>(at) + kAhead, _MM_HINT_T0);
-        const __m256i a = load(at);
+        _mm_prefetch(reinterpret_cast<const char*>(high) + kAhead, _MM_HINT_T0);
+        const __m256i a = load(high);
+        const __m256i b = load(high + 32);
         const __m256i a_low = _mm256_and_si256(a, mask);
+        const __m256i b_low = _mm256_and_si256(b, mask);
         const __m256i a_high = _mm256_and_si256(_mm256_srli_epi16(a, 4), mask);
+        const __m256i b_high = _mm256_and_si256(_mm256_srli_epi16(b, 4), mask);
         const std::int32_t* q = planes + 2 * pair * kManyQueries;
+#pragma GCC unroll 4
         for (std::size_t i = 0; i < kManyQueries; ++i) {
-          sums16[i] =
-              _mm256_add_epi16(sums16[i], both_halves(a_low, a_high, _mm256_set1_epi32(q[i]),
-                                                      _mm256_set1_epi32(q[kManyQueries + i])));
+          const __m256i q_low = _mm256_set1_epi32(q[i]);
+          const __m256i q_high = _mm256_set1_epi32(q[kManyQueries + i]);
+          first16[i] = _mm256_add_epi16(first16[i], both_halves(a_low, a_high, q_low, q_high));
+          second16[i] = _mm256_add_epi16(second16[i], both_halves(b_low, b_high, q_low, q_high));
         }
-        at += kCodeBlock * 4;
+        high += kCodeBlock * 4;
       }
-      for (std::size_t i = 0; i < kManyQueries; ++i)
-        sums[i] = _mm256_add_epi32(sums[i], widened(sums16[i]));
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < kManyQueries; ++i) {
+        first[i] = _mm256_add_epi32(first[i], widened(first16[i]));
+        second[i] = _mm256_add_epi32(second[i], widened(second16[i]));
+      }
     }
-    for (std::size_t i = 0; i < kManyQueries; ++i) store(products + i * stride + part * 8, sums[i]);
+    for (std::size_t i = 0; i < kManyQueries; ++i) {
+      store(products + i * stride + block * kCodeBlock, first[i]);
+      store(products + i * stride + block * kCodeBlock + 8, second[i]);
+    }
   }
 }
 
@@ -113,36 +125,43 @@ std::int32_t low_product_avx2(const std::uint8_t* low, std::size_t pairs,
          low_product_scalar(low + 4 * pair, pairs - pair, low_plane + pair, high_plane + pair);
 }
 
-float bound_rows_avx2(const std::int32_t* products, const float* scales, const float* high_norms,
-                      const float* high_residuals, const float* high_along, std::size_t count,
-                      const HighBounds& bounds, float* upper) noexcept {
+void bound_rows_avx2(const std::int32_t* products, const RowBounds& rows, std::size_t count,
+                     const HighBounds& bounds, float floor, float* upper,
+                     std::uint64_t* reaching) noexcept {
   const __m256i offset = _mm256_set1_epi32(bounds.offset);
-  __m256 best = _mm256_set1_ps(-__builtin_inff());
+  const __m256 least = _mm256_set1_ps(floor);
   std::size_t i = 0;
   for (; i + 8 <= count; i += 8) {
+    if (i % 64 == 0) reaching[i / 64] = 0;
     const __m256 centered = _mm256_cvtepi32_ps(_mm256_sub_epi32(
         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(products + i)), offset));
     const __m256 product = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(bounds.factor), centered),
                                          _mm256_set1_ps(bounds.shift));
     const __m256 error = _mm256_add_ps(
         _mm256_add_ps(
-            _mm256_mul_ps(_mm256_set1_ps(bounds.error_norm), _mm256_loadu_ps(high_norms + i)),
-            _mm256_mul_ps(_mm256_set1_ps(bounds.across), _mm256_loadu_ps(high_residuals + i))),
+            _mm256_mul_ps(_mm256_set1_ps(bounds.error_norm), _mm256_loadu_ps(rows.high_norms + i)),
+            _mm256_mul_ps(_mm256_set1_ps(bounds.across), _mm256_loadu_ps(rows.high_residuals + i))),
         _mm256_set1_ps(bounds.slack));
     const __m256 uppers = _mm256_add_ps(
-        _mm256_add_ps(_mm256_add_ps(_mm256_set1_ps(bounds.mean_product),
-                                    _mm256_mul_ps(_mm256_loadu_ps(scales + i), product)),
-                      _mm256_mul_ps(_mm256_set1_ps(bounds.along), _mm256_loadu_ps(high_along + i))),
+        _mm256_add_ps(
+            _mm256_add_ps(_mm256_set1_ps(bounds.mean_product),
+                          _mm256_mul_ps(_mm256_loadu_ps(rows.scales + i), product)),
+            _mm256_mul_ps(_mm256_set1_ps(bounds.along), _mm256_loadu_ps(rows.high_along + i))),
         error);
     _mm256_storeu_ps(upper + i, uppers);
-    best = _mm256_max_ps(best, uppers);
+    const int bits = _mm256_movemask_ps(_mm256_cmp_ps(uppers, least, _CMP_GE_OQ));
+    reaching[i / 64] |= static_cast<std::uint64_t>(static_cast<unsigned>(bits)) << (i % 64);
   }
-  float lanes[8];
-  _mm256_storeu_ps(lanes, best);
-  float greatest = bound_rows_scalar(products + i, scales + i, high_norms + i, high_residuals + i,
-                                     high_along + i, count - i, bounds, upper + i);
-  for (const float lane : lanes) greatest = lane > greatest ? lane : greatest;
-  return greatest;
+  if (i == count) return;
+  std::uint64_t rest = 0;
+  bound_rows_scalar(products + i,
+                    {.scales = rows.scales + i,
+                     .high_norms = rows.high_norms + i,
+                     .high_residuals = rows.high_residuals + i,
+                     .high_along = rows.high_along + i},
+                    count - i, bounds, floor, upper + i, &rest);
+  if (i % 64 == 0) reaching[i / 64] = 0;
+  reaching[i / 64] |= rest << (i % 64);
 }
 
 }  // namespace nearlite

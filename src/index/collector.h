@@ -50,6 +50,8 @@ class Collector {
   }
   /// Whether accepts_member() is true of all.
   bool accepts_members() const noexcept { return dead_ == nullptr && filter_ == nullptr; }
+  /// Whether only some of the living are wanted.
+  bool is_filtered() const noexcept { return filter_ != nullptr || among_ != nullptr; }
   /// The only ids wanted, or null.
   const IdSet* among() const noexcept { return among_; }
 
@@ -71,8 +73,7 @@ class Collector {
     result.neighbors = std::move(heap_);
     result.num_scored = num_scored_;
     if (result.neighbors.size() < k_) {
-      result.shortfall =
-          filter_ != nullptr || among_ != nullptr ? Shortfall::kFiltered : Shortfall::kStored;
+      result.shortfall = is_filtered() ? Shortfall::kFiltered : Shortfall::kStored;
     }
     return result;
   }

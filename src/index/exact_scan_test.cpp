@@ -150,7 +150,7 @@ TEST(BoundRows, AreEqualOnEveryProcessor) {
   const auto some = [&](double least, double most) {
     return static_cast<float>(std::uniform_real_distribution<>(least, most)(random));
   };
-  for (const std::size_t count : {1U, 7U, 8U, 16U, 37U, 256U}) {
+  for (const std::size_t count : {1U, 7U, 8U, 16U, 37U, 64U, 71U, 256U}) {
     std::vector<std::int32_t> products(count);
     for (std::int32_t& product : products) product = static_cast<std::int32_t>(random() % 400'000);
     std::vector<float> arrays(4 * count);
@@ -164,12 +164,17 @@ TEST(BoundRows, AreEqualOnEveryProcessor) {
                             .along = some(-1, 1),
                             .across = some(0, 1),
                             .slack = 4e-6F};
+    const RowBounds rows{.scales = arrays.data(),
+                         .high_norms = arrays.data() + count,
+                         .high_residuals = arrays.data() + 2 * count,
+                         .high_along = arrays.data() + 3 * count};
     const auto run = [&](BoundRows bound) {
-      std::vector<float> out(count + 1);
-      out[count] =
-          bound(products.data(), arrays.data(), arrays.data() + count, arrays.data() + 2 * count,
-                arrays.data() + 3 * count, count, bounds, out.data());
-      return out;
+      std::vector<float> upper(count);
+      std::vector<std::uint64_t> reaching((count + 63) / 64, ~std::uint64_t{0});
+      bound(products.data(), rows, count, bounds, 0.7F, upper.data(), reaching.data());
+      for (std::size_t i = 0; i < 64 * reaching.size(); ++i)
+        EXPECT_EQ(reaching[i / 64] >> (i % 64) & 1, i < count && upper[i] >= 0.7F ? 1U : 0U) << i;
+      return upper;
     };
     const auto expected = run(bound_rows_scalar);
     if (cpu_features().avx2) {
@@ -298,6 +303,42 @@ TEST(CodeScan, ScoresFewRowsAgain) {
   for (std::size_t i = 0; i < 20; ++i)
     scored += segment->search(rows.row(i * 700), {.k = 10}).num_scored;
   EXPECT_LT(scored / 20, 400U);
+}
+
+TEST(CodeScan, LooksAtTheLowHalvesOfFewRows) {
+  const std::size_t dim = 128;
+  const Rows rows = test::clustered_rows(20'000, dim, 1);
+  std::vector<float> norms;
+  for (std::size_t i = 0; i < rows.size(); ++i) norms.push_back(vector_norm(rows.row(i)));
+  const EncodedRows encoded = encode_rows(rows.view(), norms);
+  const SearchParams params{.k = 10, .recall = 1.0};
+  std::size_t refined = 0;
+  std::size_t reaching = 0;  // rows that no scan of high halves could rule out
+  for (std::size_t query = 0; query < 20; ++query) {
+    const std::vector<float> unit = unit_query(rows.row(query * 700), dim, params);
+    Collector collector(params);
+    const CodeTable table = encoded.table();
+    bool is_first = true;
+    const nearlite::CodeScan::Rows told{
+        .touch = [](std::size_t) {},
+        .score =
+            [&](std::size_t row) {
+              if (is_first)
+                collector.offer_accepted(similarity_of(unit, rows.row(row).data(), norms[row]),
+                                         rows.ids[row]);
+            }};
+    const auto scan_all = [&] {
+      nearlite::CodeScan scan(table, unit, norms, rows.ids, collector, told);
+      for (std::size_t at = 0; at < rows.size(); at += nearlite::CodeScan::kMostRows)
+        scan.scan(at, std::min(nearlite::CodeScan::kMostRows, rows.size() - at));
+      scan.finish();
+      return scan.num_refined();
+    };
+    refined += scan_all();
+    is_first = false;
+    reaching += scan_all();  // with the similarity of the tenth known from the start
+  }
+  EXPECT_LT(refined, reaching + reaching / 2 + 20 * 64);
 }
 
 }  // namespace

@@ -124,13 +124,18 @@ void Segment::collect_by_codes(std::span<const std::span<const float>> unit_quer
                                std::span<Collector> collectors) const {
   file_->verify(layout_->codes.mean);
   const std::size_t low_bytes = half_code_bytes(dim());
-  const std::function<void(std::size_t)> touch_low = [&](std::size_t row) {
-    file_->verify(layout_->codes.low.subspan(row * low_bytes, low_bytes));
-  };
+  std::vector<CodeScan::Rows> rows;
+  rows.reserve(collectors.size());  // scans keep references
   std::vector<CodeScan> scans;
   for (std::size_t i = 0; i < collectors.size(); ++i) {
+    rows.push_back(
+        {.touch =
+             [&](std::size_t row) {
+               file_->verify(layout_->codes.low.subspan(row * low_bytes, low_bytes));
+             },
+         .score = [&, i](std::size_t row) { offer_row(row, unit_queries[i], collectors[i]); }});
     scans.emplace_back(layout_->codes, unit_queries[i], layout_->norms, layout_->ids, collectors[i],
-                       touch_low);
+                       rows[i]);
   }
   // Many queries share what was read from memory. Blocks are verified, and memory is given back, a
   // few megabytes at a time.
@@ -144,12 +149,7 @@ void Segment::collect_by_codes(std::span<const std::span<const float>> unit_quer
       CodeScan::scan_many(scans, at, std::min(CodeScan::kMostRows, to - at));
     file_->keep_to_budget();
   }
-  for (std::size_t i = 0; i < scans.size(); ++i) {
-    for (const CodeCandidate& candidate : scans[i].finish()) {
-      if (!collectors[i].wants(candidate.upper)) continue;
-      offer_row(candidate.row, unit_queries[i], collectors[i]);
-    }
-  }
+  for (CodeScan& scan : scans) scan.finish();
 }
 
 void Segment::offer_row(std::size_t row, std::span<const float> unit_query,

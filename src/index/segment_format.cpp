@@ -18,17 +18,11 @@ SegmentLayout segment_layout(const BlockFile& file) {
   layout.norms = section<float>(file, SectionKind::kNorms, rows);
   layout.values = section<float>(file, SectionKind::kRows, rows * dim);
   if (!file.has_section(static_cast<std::uint32_t>(SectionKind::kHighCodes))) return layout;
-  const auto bounds = section<float>(file, SectionKind::kBounds, 6 * rows);
-  layout.codes = {
-      .high = section<std::uint8_t>(file, SectionKind::kHighCodes, high_code_bytes(rows, dim)),
-      .low = section<std::uint8_t>(file, SectionKind::kLowCodes, rows * half_code_bytes(dim)),
-      .scales = bounds.first(rows),
-      .code_norms = bounds.subspan(rows, rows),
-      .residual_norms = bounds.subspan(2 * rows, rows),
-      .high_norms = bounds.subspan(3 * rows, rows),
-      .high_residuals = bounds.subspan(4 * rows, rows),
-      .high_along = bounds.subspan(5 * rows, rows),
-      .mean = section<float>(file, SectionKind::kMean, dim)};
+  layout.codes =
+      code_table(section<std::uint8_t>(file, SectionKind::kHighCodes, high_code_bytes(rows, dim)),
+                 section<std::uint8_t>(file, SectionKind::kLowCodes, rows * half_code_bytes(dim)),
+                 section<float>(file, SectionKind::kBounds, kCodeBounds * rows),
+                 section<float>(file, SectionKind::kMean, dim));
   return layout;
 }
 
