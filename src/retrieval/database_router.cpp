@@ -1,7 +1,13 @@
 #include "nearlite/retrieval/database_router.h"
 
 #include <algorithm>
+#include <charconv>
 #include <exception>
+#include <map>
+#include <set>
+
+#include "nearlite/base/error.h"
+#include "nearlite/retrieval/governed_hit.h"
 
 namespace nearlite {
 namespace {
@@ -10,7 +16,41 @@ bool is_information(const std::string& origin) {
   return origin == "information" || origin == "info" || origin == "research";
 }
 
+/// Leaves out what repeats a better result, beyond what its origin may.
+void drop_redundant(std::vector<RouterHit>& hits, double limit) {
+  std::map<std::string, std::size_t> num_of;  // by origin
+  for (const RouterHit& hit : hits) ++num_of[hit.origin_db];
+  std::map<std::string, std::size_t> num_repeated;
+  std::set<std::string> said;
+  std::erase_if(hits, [&](const RouterHit& hit) {
+    if (said.insert(text_fingerprint(hit.snippet)).second) return false;
+    const double allowed = limit * static_cast<double>(num_of[hit.origin_db]);
+    return static_cast<double>(++num_repeated[hit.origin_db]) > allowed;
+  });
+}
+
+double limit_of(const std::string& name, const std::string& text, double least) {
+  double limit = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, limit);
+  if (error != std::errc{} || stop != end || !(limit >= least && limit <= 1)) {
+    throw InvalidArgument(name + " is \"" + text + "\"",
+                          least < 0 ? "a number from -1 to 1" : "a number from 0 to 1");
+  }
+  return limit;
+}
+
 }  // namespace
+
+RouterOptions DatabaseRouter::options_from(
+    const std::function<std::optional<std::string>(const std::string& name)>& environment) {
+  RouterOptions options;
+  if (const auto text = environment("DB_MIN_RELIABILITY"))
+    options.min_reliability = limit_of("DB_MIN_RELIABILITY", *text, -1);
+  if (const auto text = environment("DB_REDUNDANCY_LIMIT"))
+    options.redundancy_limit = limit_of("DB_REDUNDANCY_LIMIT", *text, 0);
+  return options;
+}
 
 DatabaseRouter::DatabaseRouter(std::shared_ptr<UniversalRetriever> retriever,
                                std::vector<std::shared_ptr<Store>> stores, RouterOptions options)
@@ -53,6 +93,7 @@ std::vector<RouterHit> DatabaseRouter::universal_search(std::string_view questio
       hits.push_back({bundle.origin_db, bundle.record_id, bundle.metadata, bundle.score,
                       bundle.reason, bundle.snippet});
     }
+    if (options_.redundancy_limit < 1) drop_redundant(hits, options_.redundancy_limit);
     if (options_.cache_seconds.count() > 0) {
       if (cache_.size() >= kMostCached) cache_.clear();
       cache_[asked] = {now + options_.cache_seconds, hits};

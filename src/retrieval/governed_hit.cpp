@@ -1,9 +1,10 @@
 #include "nearlite/retrieval/governed_hit.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "nearlite/base/checksum.h"
+#include "nearlite/base/names.h"
+#include "nearlite/retrieval/search_stores.h"
 
 namespace nearlite {
 namespace {
@@ -22,46 +23,72 @@ double severity_of(GateAction action) {
   return 1;
 }
 
-std::string fingerprint_of(const std::string& text) {
-  std::string bare;
-  for (const char c : text) {
-    if (std::isspace(static_cast<unsigned char>(c)) == 0)
-      bare += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  }
-  return sha256_hex(bare);
+/// The rules are named like the identifiers, in lower case.
+std::string license_id(const std::string& rule) {
+  std::string id = rule;
+  std::ranges::transform(id, id.begin(), [](char c) {
+    return static_cast<char>(c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c);
+  });
+  return id;
 }
 
-/// True: something was replaced.
-bool redact(const Gate& gate, std::string& text) {
+/// A rule alerts once, however often it is found in the parts of a hit.
+void alert(const GateFinding& finding, HitGovernance& governance) {
+  const double severity = severity_of(finding.action);
+  auto& alerts = governance.semantic_alerts;
+  if (std::ranges::find(alerts, finding.rule, &SemanticAlert::rule) == alerts.end())
+    alerts.push_back({finding.rule, severity});
+  governance.alignment_severity = std::max(governance.alignment_severity, severity);
+}
+
+/// The text as it may be shown.
+std::string look_at(const Gate& gate, std::string_view text, HitGovernance& governance) {
   GateDecision decision = gate.check(text);
-  if (decision.text.empty() || decision.text == text) return false;
-  text = std::move(decision.text);
-  return true;
+  for (const GateFinding& finding : decision.findings) {
+    if (finding.kind == RuleKind::kRisk) alert(finding, governance);
+    if (finding.kind != RuleKind::kLicence) continue;
+    if (governance.license.empty()) {
+      governance.license = license_id(finding.rule);
+      governance.license_fingerprint = text_fingerprint(text);
+    }
+    if (finding.action >= GateAction::kQuarantine) governance.forbidden = true;
+  }
+  return decision.text.empty() ? std::string(text) : std::move(decision.text);
+}
+
+void redact(const Gate& gate, std::string& text, HitGovernance& governance) {
+  std::string shown = look_at(gate, text, governance);
+  if (shown == text) return;
+  text = std::move(shown);
+  governance.redacted = true;
 }
 
 }  // namespace
 
-HitGovernance govern_retrieval(const Gate& gate, const std::string& text,
-                               std::vector<std::pair<std::string, Value>>& fields,
-                               std::string& reason, double max_alert_severity) {
+const std::set<std::string>& default_license_denylist() {
+  static const std::set<std::string> kDenied = {"GPL-2.0", "GPL-3.0", "LGPL-3.0", "AGPL-3.0",
+                                                "CC-BY-NC-4.0"};
+  return kDenied;
+}
+
+std::string text_fingerprint(std::string_view text) {
+  std::string plain;
+  for (const char c : text) {
+    if (std::string_view(" \t\r\n\v\f").find(c) == std::string_view::npos) plain += c;
+  }
+  return sha256_hex(to_lower_ascii(plain));
+}
+
+HitGovernance govern_hit(const Gate& gate, RetrievalHit& hit, std::string_view text,
+                         double max_alert_severity) {
   HitGovernance governance;
-  for (const GateFinding& finding : gate.check(text).findings) {
-    if (finding.kind == RuleKind::kLicence) {
-      if (governance.license.empty()) governance.license = finding.rule;
-      governance.dropped = governance.dropped || finding.action >= GateAction::kQuarantine;
-    } else if (finding.kind == RuleKind::kRisk) {
-      const double severity = severity_of(finding.action);
-      governance.semantic_alerts.push_back({finding.rule, severity});
-      governance.alignment_severity = std::max(governance.alignment_severity, severity);
-    }
+  if (!text.empty()) look_at(gate, text, governance);
+  redact(gate, hit.snippet, governance);
+  for (auto& [name, value] : hit.fields) {
+    if (auto* field = std::get_if<std::string>(&value)) redact(gate, *field, governance);
   }
-  if (!governance.license.empty()) governance.license_fingerprint = fingerprint_of(text);
-  governance.dropped = governance.dropped || governance.alignment_severity > max_alert_severity;
-  for (auto& [name, value] : fields) {
-    if (auto* field = std::get_if<std::string>(&value))
-      governance.redacted = redact(gate, *field) || governance.redacted;
-  }
-  governance.redacted = redact(gate, reason) || governance.redacted;
+  redact(gate, hit.reason, governance);
+  if (governance.alignment_severity > max_alert_severity) governance.forbidden = true;
   return governance;
 }
 

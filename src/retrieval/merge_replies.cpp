@@ -86,6 +86,7 @@ RetrievalResult merge_replies(std::vector<StoreReply> replies, const RetrievalOp
   std::vector<std::string> reasons;
   std::vector<Found> found;
   bool exhausted = true;
+  std::size_t num_forbidden = 0;
   for (StoreReply& reply : replies) {
     if (reply.failure) {
       reasons.push_back("store " + reply.failure->store + " failed");
@@ -95,6 +96,7 @@ RetrievalResult merge_replies(std::vector<StoreReply> replies, const RetrievalOp
     if (!reply.incomplete_reason.empty())
       reasons.push_back(reply.answer.store + ": " + reply.incomplete_reason);
     exhausted = exhausted && reply.exhausted;
+    num_forbidden += reply.num_forbidden;
     for (std::size_t i = 0; i < reply.hits.size(); ++i) {
       found.push_back(
           {std::move(reply.hits[i]),
@@ -112,6 +114,8 @@ RetrievalResult merge_replies(std::vector<StoreReply> replies, const RetrievalOp
     return std::tuple(-a.hit.score, std::string_view(a.hit.store)) <
            std::tuple(-b.hit.score, std::string_view(b.hit.store));
   });
+  if (num_forbidden > 0)
+    result.left_out.push_back(count(num_forbidden, "row") + " that governance forbids to show");
   if (options.distinct) fold(found, result);
   const std::size_t before = found.size();
   if (options.min_confidence > 0) drop_doubtful(found, options.min_confidence, result);

@@ -77,10 +77,26 @@ std::string quoted(std::string_view text) {
   return phrase + "\"";
 }
 
-void add(std::string& expression, std::string_view op, const std::string& phrase) {
+void append(std::string& expression, std::string_view op, const std::string& phrase) {
   if (!expression.empty()) expression.append(op);
   expression += phrase;
 }
+
+/// An expression of FTS5 that stays within the depth that it can parse: a text of a megabyte may
+/// be full of identifiers.
+class Expression {
+ public:
+  explicit Expression(std::string_view op) : op_(op) {}
+  void add(std::string_view text) {
+    if (count_++ < kMaxWords) append(expression_, op_, quoted(text));
+  }
+  const std::string& text() const { return expression_; }
+
+ private:
+  std::string_view op_;
+  std::string expression_;
+  std::size_t count_ = 0;
+};
 
 struct Part {
   std::string_view text;
@@ -153,7 +169,7 @@ std::string words_expression(const std::vector<Part>& parts) {
   }
   std::string expression;
   for (const std::string& word : telling.empty() ? common : telling)
-    add(expression, " OR ", quoted(word));
+    append(expression, " OR ", quoted(word));
   return expression;
 }
 
@@ -197,20 +213,26 @@ Question parse_question(std::string_view question) {
   const std::vector<Part> parts = parts_of(plain);
   if (parts.empty()) throw InvalidArgument("the question is blank");
   Question parsed;
+  Expression excluded(" OR ");
+  Expression phrases(" AND ");
+  Expression exact(" OR ");
   for (const Part& part : parts) {
     if (part.excluded) {
-      add(parsed.excluded, " OR ", quoted(part.text));
+      excluded.add(part.text);
       continue;
     }
-    add(parsed.text, " ", std::string(part.text));
+    append(parsed.text, " ", std::string(part.text));
     const std::string_view piece = trimmed(part.text);
     const bool code = parts.size() <= kFewWords && piece.size() >= kCodeDigits &&
                       std::ranges::all_of(piece, is_digit);
     const bool says_something = !keyword_pieces(part.text).empty();
-    if (part.phrase && says_something) add(parsed.phrases, " AND ", quoted(part.text));
+    if (part.phrase && says_something) phrases.add(part.text);
     if ((part.phrase && says_something) || code || is_identifier(piece))
-      add(parsed.exact, " OR ", quoted(part.phrase ? part.text : piece));
+      exact.add(part.phrase ? part.text : piece);
   }
+  parsed.excluded = excluded.text();
+  parsed.phrases = phrases.text();
+  parsed.exact = exact.text();
   if (std::ranges::all_of(parsed.text, is_space)) {
     throw InvalidArgument(
         parsed.excluded.empty() ? "the question is blank" : "the question only leaves out words",

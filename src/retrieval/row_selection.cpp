@@ -4,6 +4,14 @@
 
 namespace nearlite {
 
+Scope scope_of(std::string_view name) {
+  if (name == "local") return Scope::kLocal;
+  if (name == "global") return Scope::kGlobal;
+  if (name == "all") return Scope::kAll;
+  throw InvalidArgument("there is no scope \"" + std::string(name) + "\"",
+                        "one of local global all");
+}
+
 std::function<bool(const RecordKey&)> keys_in_scope(const Store& store,
                                                     const RowSelection& selection) {
   if (selection.scope == Scope::kAll) return {};

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "confidence.h"
 #include "fake_store.h"
@@ -16,6 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Key;
+using testing::Not;
 using testing::Pair;
 using testing::SizeIs;
 
@@ -62,6 +64,118 @@ TEST_F(SearchStores, MergesTheAnswersIntoOneListBestFirst) {
   EXPECT_NEAR(result.hits[0].similarity, 1.0, 0.01);
   EXPECT_TRUE(result.complete) << result.incomplete_reason;
   EXPECT_THAT(result.stores, SizeIs(2));
+}
+
+/// What users paste: syntax of FTS5 and of SQL, quotes that do not close, scripts, control
+/// characters, words without an end.
+std::string odd_question(std::mt19937& random) {
+  using namespace std::string_literals;
+  static const std::vector<std::string> kPieces = {"\"",
+                                                   "\"\"",
+                                                   "'",
+                                                   "''",
+                                                   "-",
+                                                   "--",
+                                                   "-\"",
+                                                   "*",
+                                                   "(",
+                                                   ")",
+                                                   "^",
+                                                   ":",
+                                                   "+",
+                                                   "~",
+                                                   "NEAR(",
+                                                   "NEAR/3",
+                                                   "AND",
+                                                   "OR",
+                                                   "NOT",
+                                                   "disk",
+                                                   "disk*",
+                                                   "{a b}",
+                                                   "{",
+                                                   "}",
+                                                   "\\",
+                                                   ";",
+                                                   "%",
+                                                   "_",
+                                                   "title:",
+                                                   "- title:",
+                                                   "\"disk full",
+                                                   "-disk",
+                                                   "-\"a b\"",
+                                                   "e\u0301",
+                                                   "\u0301",
+                                                   "\U0001f600",
+                                                   "-\U0001f600",
+                                                   "E_1",
+                                                   "\u4e2d\u6587",
+                                                   "-\u4e2d\u6587",
+                                                   "\ud55c\uad6d",
+                                                   "[",
+                                                   "]",
+                                                   "?1",
+                                                   "$x",
+                                                   "@y",
+                                                   "\t",
+                                                   "\n",
+                                                   "a-b",
+                                                   "\0"s,
+                                                   "a\0b"s,
+                                                   "-a\0b"s,
+                                                   "\"a\0b\""s,
+                                                   "E_\0"s,
+                                                   "\x01",
+                                                   "\x7f",
+                                                   "\u200b",
+                                                   "\ufeff",
+                                                   "\u201cdisk full\u201d",
+                                                   "-\u201cx\u201d",
+                                                   std::string(300, 'x'),
+                                                   "-" + std::string(300, 'y'),
+                                                   "1e999",
+                                                   "0x",
+                                                   "::",
+                                                   "a::b",
+                                                   "a.b.c",
+                                                   "NULL",
+                                                   "rowid",
+                                                   "rank"};
+  std::string question;
+  for (std::size_t count = 1 + random() % 7; count > 0; --count) {
+    question += kPieces[random() % kPieces.size()];
+    if (random() % 2 == 0) question += ' ';
+  }
+  return question;
+}
+
+TEST_F(SearchStores, OddQuestionsAreNeverAnErrorOfSql) {
+  add_embedded("notes", {"disk full", "lunch", "\u4e2d\u6587 E_1", "a::b \U0001f600"});
+  std::mt19937 random(7);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same questions every time
+  std::size_t answered = 0;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string question = odd_question(random);
+    const auto mode = i % 2 == 0 ? SearchMode::kKeyword : SearchMode::kHybrid;
+    try {
+      const RetrievalResult result = search(question, {.mode = mode});
+      ASSERT_THAT(result.failures, IsEmpty()) << question << ": " << result.failures[0].message;
+      ++answered;
+    } catch (const InvalidArgument&) {
+      continue;  // blank, or it only leaves out words: said in one line
+    }
+  }
+  EXPECT_GT(answered, 2000U);
+}
+
+TEST_F(SearchStores, AQuestionOfAMegabyteIsAnswered) {
+  add_embedded("notes", {"disk full", "lunch"});
+  std::string question;
+  for (int i = 0; question.size() < 1'000'000; ++i) question += "word" + std::to_string(i) + " ";
+  for (const std::string& end : {std::string("disk"), std::string("-lunch disk"),
+                                 "\"" + std::string(100'000, 'q') + "\" disk"}) {
+    const RetrievalResult result = search(end + " " + question + end);
+    EXPECT_THAT(result.failures, IsEmpty());
+    EXPECT_THAT(result.hits, Not(IsEmpty()));
+  }
 }
 
 TEST_F(SearchStores, OrdersEqualHitsByStoreThenKey) {

@@ -50,7 +50,7 @@ std::function<bool(const RecordKey&)> both(std::function<bool(const RecordKey&)>
 
 CandidateQuery candidate_query(const Store& store, const Question& question,
                                std::span<const float> vector, const RetrievalOptions& options,
-                               const RowSelection& rows, const std::optional<RecordKey>& left_out) {
+                               const std::optional<RecordKey>& left_out) {
   CandidateQuery query;
   query.vector = vector;
   if (options.mode != SearchMode::kVector) {
@@ -64,13 +64,14 @@ CandidateQuery candidate_query(const Store& store, const Question& question,
   if (options.mode != SearchMode::kVector) query.depth = std::max(kDepth, query.depth);
   query.recall = options.recall;
   query.filter =
-      both(keys_passing(store, options.where, options.filters), keys_in_scope(store, rows));
-  query.kinds = rows.kinds;
-  if (rows.max_age) {
+      both(keys_passing(store, options.where, options.filters), keys_in_scope(store, options.rows));
+  query.kinds = options.rows.kinds;
+  if (options.rows.max_age) {
     const Clock& clock = store.options().clock != nullptr ? *store.options().clock : system_clock();
-    query.since = std::chrono::duration_cast<std::chrono::seconds>(clock.now().time_since_epoch() -
-                                                                   *rows.max_age)
-                      .count();
+    // In seconds: an age of many years does not fit the clock's own unit.
+    const auto now =
+        std::chrono::duration_cast<std::chrono::seconds>(clock.now().time_since_epoch());
+    query.since = (now - *options.rows.max_age).count();
   }
   if (left_out) {
     query.filter = [passes = std::move(query.filter), left_out](const RecordKey& key) {
@@ -91,6 +92,16 @@ std::vector<SignalPart> parts_of(const Evidence& evidence, const EvidenceWeights
   add("keyword", evidence.keyword, weights.keyword);
   return parts;
 }
+
+/// Says what governance says of the hit, and redacts what it shows.
+void govern(const Store& store, const ReadCandidate& read, const RowSelection& rows,
+            RetrievalHit& hit) {
+  std::string text = store.text(read.hit.record);
+  if (text.empty()) text = read.hit.passage_text;
+  hit.governance = govern_hit(*store.options().gate, hit, text, rows.max_alert_severity);
+}
+
+bool is_forbidden(const RetrievalHit& hit) { return hit.governance && hit.governance->forbidden; }
 
 RetrievalHit hit_of(const Store& store, const Question& question, const ReadCandidate& read,
                     const CandidateResult& found, const RetrievalOptions& options) {
@@ -113,35 +124,22 @@ RetrievalHit hit_of(const Store& store, const Question& question, const ReadCand
   if (candidate.keyword_rank > 0) hit.found_by.emplace_back("keyword");
   hit.snippet = make_snippet(read.hit.passage_text, question.text, options.snippet_bytes);
   hit.fields = shown_values(store, read.hit, store.shown_fields(), options.fields);
+  hit.kind = read.kind;
+  hit.last_updated = read.last_updated;
+  if (options.rows.governed) govern(store, read, options.rows, hit);
   return hit;
 }
-
-/// Also redacts the hit, if governance is asked.
-HitDetail detail_of(const Store& store, const ReadCandidate& read, const RowSelection& rows,
-                    RetrievalHit& hit) {
-  HitDetail detail = {read.kind, read.last_updated, {}};
-  if (!rows.governed) return detail;
-  std::string text = store.text(read.hit.record);
-  if (text.empty()) text = read.hit.passage_text;
-  detail.governance = govern_retrieval(*store.options().gate, text, hit.fields, hit.reason,
-                                       rows.max_alert_severity);
-  return detail;
-}
-
-bool is_forbidden(const HitDetail& detail) { return detail.governance.dropped; }
 
 }  // namespace
 
 StoreReply ask_store(const Store& store, const Question& question, std::span<const float> vector,
-                     const RetrievalOptions& options, const std::optional<RecordKey>& left_out,
-                     const RowSelection& rows) {
+                     const RetrievalOptions& options, const std::optional<RecordKey>& left_out) {
   const Stopwatch stopwatch;
   StoreReply reply;
-  CandidateQuery query = candidate_query(store, question, vector, options, rows, left_out);
+  CandidateQuery query = candidate_query(store, question, vector, options, left_out);
   CandidateResult found;
   std::vector<ReadCandidate> read;
   std::vector<RetrievalHit> hits;  // of `read`, also what governance forbids
-  std::vector<HitDetail> details;  // of them
   std::size_t wanted = options.k;  // to be read
   std::size_t num_forbidden = 0;
   for (;;) {
@@ -154,12 +152,9 @@ StoreReply ask_store(const Store& store, const Question& question, std::span<con
     }
     read = store.read_candidates(found.candidates, wanted);
     hits.clear();
-    details.clear();
-    for (const ReadCandidate& one : read) {
+    for (const ReadCandidate& one : read)
       hits.push_back(hit_of(store, question, one, found, options));
-      details.push_back(detail_of(store, one, rows, hits.back()));
-    }
-    num_forbidden = static_cast<std::size_t>(std::ranges::count_if(details, &is_forbidden));
+    num_forbidden = static_cast<std::size_t>(std::ranges::count_if(hits, &is_forbidden));
     if (read.size() == wanted) {
       if (hits.size() - num_forbidden >= options.k) break;
       wanted = options.k + num_forbidden;
@@ -189,12 +184,11 @@ StoreReply ask_store(const Store& store, const Question& question, std::span<con
         {candidate.similarity ? std::optional<double>(*candidate.similarity) : std::nullopt});
   }
   for (std::size_t i = 0; i < hits.size(); ++i) {
-    if (is_forbidden(details[i])) continue;
+    if (is_forbidden(hits[i])) continue;
     reply.place_of_hit.push_back(read[i].index);
     if (options.distinct)
       reply.vectors.push_back(store.get_vector(hits[i].key).value_or(std::vector<float>{}));
     reply.hits.push_back(std::move(hits[i]));
-    reply.details.push_back(std::move(details[i]));
   }
   reply.answer.took_ms = stopwatch.elapsed_ms();
   return reply;

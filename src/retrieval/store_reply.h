@@ -5,9 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "nearlite/retrieval/governed_hit.h"
 #include "nearlite/retrieval/question.h"
-#include "nearlite/retrieval/row_selection.h"
 #include "nearlite/retrieval/search_stores.h"
 
 namespace nearlite {
@@ -17,18 +15,10 @@ struct Place {
   std::optional<double> similarity;
 };
 
-/// What is known of a hit beside what a plain search shows.
-struct HitDetail {
-  std::string kind;          // as it was embedded
-  std::string last_updated;  // as the row said; else when it was embedded
-  HitGovernance governance;  // if the selection asks for it
-};
-
 /// What one store said: an answer or a failure.
 struct StoreReply {
   StoreAnswer answer;
   std::vector<RetrievalHit> hits;           // best first; exact matches before all others
-  std::vector<HitDetail> details;           // by hit
   std::vector<Place> places;                // of the candidates, best first
   std::vector<std::size_t> place_of_hit;    // by hit
   std::vector<std::vector<float>> vectors;  // of the hits, if options.distinct
@@ -40,11 +30,10 @@ struct StoreReply {
 };
 
 /// Asks one store. vector: the question as its model reads it; empty for words only.
-/// `left_out`: a row that is not to be returned; `rows`: which ones may be.
+/// `left_out`: a row that is not to be returned.
 StoreReply ask_store(const Store& store, const Question& question, std::span<const float> vector,
                      const RetrievalOptions& options,
-                     const std::optional<RecordKey>& left_out = std::nullopt,
-                     const RowSelection& rows = {});
+                     const std::optional<RecordKey>& left_out = std::nullopt);
 
 /// One list out of all replies, cut at options.k, with what is missing said.
 RetrievalResult merge_replies(std::vector<StoreReply> replies, const RetrievalOptions& options);

@@ -15,6 +15,7 @@
 namespace nearlite {
 namespace {
 
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -352,9 +353,13 @@ TEST_F(Retrieving, WithConfidenceGivesPlainValues) {
   EXPECT_EQ(hit.source, "bot");
   EXPECT_EQ(hit.record_id, "1");
   EXPECT_EQ(hit.item[0].first, "id");
-  EXPECT_EQ(hit.confidence, two->retrieve("upload bot", {.top_k = 1}).results[0].score);
+  EXPECT_EQ(hit.score, two->retrieve("upload bot", {.top_k = 1}).results[0].score);
+  EXPECT_FALSE(hit.confidence);  // two rows are too few for a calibration: no guess
+  const auto by_formula = retriever({.scoring = Scoring::kReference});
+  const ConfidentHit formula = by_formula->retrieve_with_confidence("upload bot").results[0];
+  EXPECT_EQ(formula.confidence, formula.score);
   EXPECT_THAT(hit.reason, HasSubstr("="));
-  EXPECT_EQ(hit.license, "gpl-2.0");
+  EXPECT_EQ(hit.license, "GPL-2.0");
   EXPECT_EQ(hit.license_fingerprint,
             sha256_hex("uploadbotunderthegnugeneralpubliclicenseversion2"));
   EXPECT_EQ(result.session_id, std::string(32, '7'));
@@ -456,6 +461,85 @@ TEST_F(Retrieving, AStoreForWhenOthersFoundTooLittle) {
   EXPECT_THAT(ids(one->retrieve("upload", {.top_k = 2})), ElementsAre("bot 1", "bot 2"));
   EXPECT_THAT(ids(one->retrieve("upload", {.top_k = 3})),
               UnorderedElementsAre("bot 1", "bot 2", "code 1"));
+}
+
+TEST_F(Retrieving, ConfidenceOfACalibratedStoreIsNotTheScoreOfItsSignals) {
+  std::vector<std::string> bodies(60, "lunch");
+  bodies[0] = "upload bot";
+  add("bot", bodies,
+      "CREATE TABLE bot_workflow(bot_id INTEGER, workflow_id INTEGER);"
+      "INSERT INTO bot_workflow VALUES (1, 1)");
+  const auto one = retriever();
+  const ConfidentHit hit = one->retrieve_with_confidence("upload bot", {.top_k = 2}).results[0];
+  ASSERT_TRUE(hit.confidence);
+  EXPECT_EQ(hit.confidence, one->retrieve("upload bot", {.top_k = 2}).results[0].confidence);
+  EXPECT_NE(*hit.confidence, hit.score);  // which is the mean with `deploy`
+}
+
+TEST_F(Retrieving, AStoreForWhenShortIsAskedWhenNothingReliableWasFound) {
+  add("bot", {"upload bot", "upload", "upload upload"});
+  const auto code = std::make_shared<SeedLikeStore>(
+      folder_.path(), "snippets", encoder_,
+      std::vector<std::pair<std::string, std::string>>{{"upload code", "author"}});
+  code->backfill_embeddings();
+  RetrieverOptions options;
+  options.reliability = {{"bot", {.win_rate = 0.1}}, {"code", {.win_rate = 0.9}}};
+  options.reliability_threshold = 0.5;
+  const auto one = retriever(options);
+  one->register_db("code", code, {"cid"}, AskStore::kWhenShort);
+  const RetrieverResult result = one->retrieve("upload", {.top_k = 2});
+  EXPECT_THAT(result.fallback_sources, ElementsAre("code"));
+  EXPECT_EQ(result.candidates, 3U);  // two of the bots, and the code
+  options.reliability["bot"].win_rate = 0.9;
+  const auto other = retriever(options);
+  other->register_db("code", code, {"cid"}, AskStore::kWhenShort);
+  EXPECT_THAT(ids(other->retrieve("upload", {.top_k = 2})), Each(HasSubstr("bot")));
+}
+
+TEST_F(Retrieving, CodeIsJudgedByItsComplexity) {
+  const auto code = std::make_shared<SeedLikeStore>(
+      folder_.path(), "snippets", encoder_,
+      std::vector<std::pair<std::string, std::string>>{{"upload code", "author"},
+                                                       {"upload code too", "author"}});
+  code->connection().execute(
+      "CREATE TABLE code(id INTEGER PRIMARY KEY, complexity REAL);"
+      "INSERT INTO code VALUES (1, 3), (2, 12)");
+  code->backfill_embeddings();
+  const auto one = std::make_unique<UniversalRetriever>(std::vector<std::shared_ptr<Store>>{},
+                                                        RetrieverOptions{});
+  one->register_db("code", code, {"cid"});
+  const RetrieverResult result = one->retrieve("upload code");
+  ASSERT_THAT(ids(result), UnorderedElementsAre("code 1", "code 2"));
+  const auto& second = *std::ranges::find(result.results, "2", &ResultBundle::record_id);
+  EXPECT_EQ(second.signals.at("complexity"), 12);
+  EXPECT_NEAR(second.context_score, std::log(13.0) / (1 + std::log(13.0)), 1e-9);
+  EXPECT_EQ(second.reason, "high code complexity (complexity=12.00)");
+  const auto& first = *std::ranges::find(result.results, "1", &ResultBundle::record_id);
+  const auto part = std::ranges::find(first.parts, "complexity", &SignalPart::signal);
+  ASSERT_NE(part, first.parts.end());
+  EXPECT_NEAR(part->value, 3.0 / 12, 1e-9);  // as a share of the largest
+}
+
+TEST_F(Retrieving, ARouterLeavesOutWhatRepeatsABetterResult) {
+  add("bot", {"upload the file", "Upload  the file", "upload the file", "lunch"});
+  const auto found = [&](double limit) {
+    RouterOptions options;
+    options.redundancy_limit = limit;
+    return DatabaseRouter(retriever(), stores_, options).semantic_search("upload the file").size();
+  };
+  EXPECT_EQ(found(1), 4U);
+  EXPECT_EQ(found(0.25), 3U);  // one of the four may repeat
+  EXPECT_EQ(found(0), 2U);
+  const auto variables = [](const std::string& limit) {
+    return DatabaseRouter::options_from([&](const std::string& name) {
+      return name == "DB_REDUNDANCY_LIMIT" ? std::optional(limit) : std::nullopt;
+    });
+  };
+  EXPECT_EQ(variables("0.5").redundancy_limit, 0.5);
+  EXPECT_EQ(variables("0.5").min_reliability, 0);
+  EXPECT_THROW(variables("much"), InvalidArgument);
+  EXPECT_THROW(variables("2"), InvalidArgument);
+  EXPECT_THROW(variables("nan"), InvalidArgument);
 }
 
 TEST_F(Retrieving, OnlyKindsAndAgesThatAreAskedFor) {

@@ -21,7 +21,7 @@ constexpr std::size_t kMostContributors = 1000;
 constexpr std::size_t kMostTags = 100;
 constexpr std::size_t kMostText = 64 << 10;
 
-Json json_of(const vector_service::GovernanceFlags& flags) {
+Json json_of(const HitGovernance& flags) {
   Json alerts = Json::array();
   for (const auto& alert : flags.semantic_alerts)
     alerts.push_back({{"rule", alert.rule}, {"severity", alert.severity}});

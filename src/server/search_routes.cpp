@@ -13,6 +13,8 @@ namespace {
 constexpr std::size_t kMostHits = 1000;
 constexpr std::size_t kMostStores = 256;
 constexpr std::size_t kMostFilters = 32;
+constexpr std::size_t kMostKinds = 64;
+constexpr std::size_t kLongestAge = 100'000'000'000;  // seconds
 constexpr std::size_t kMostDimensions = 8192;
 
 Value value_of(const Fields& fields, const Json& json) {
@@ -60,6 +62,20 @@ std::vector<float> floats_of(const Fields& fields, const Json& json) {
   return vector;
 }
 
+RowSelection rows_of(Fields& fields) {
+  RowSelection rows;
+  if (auto kinds = fields.texts("kinds", kMostKinds)) rows.kinds = *std::move(kinds);
+  if (const auto age = fields.count("max_age_seconds", 0, kLongestAge))
+    rows.max_age = std::chrono::seconds(*age);
+  if (const auto scope = fields.optional_text("scope", 16)) {
+    if (*scope != "all" && *scope != "local" && *scope != "global")
+      fields.refuse("scope", "is not one of all, local, global");
+    rows.scope = scope_of(*scope);
+  }
+  rows.own = fields.optional_text("instance", 256).value_or("");
+  return rows;
+}
+
 HttpResponse search(Call& call) {
   const Json body = call.body();
   Fields fields(body);
@@ -93,6 +109,7 @@ SearchRequest read_search_request(Fields& fields, SearchBy by) {
     for (const Json& condition : *filter)
       request.options.filters.push_back(filter_of(fields, condition));
   }
+  request.options.rows = rows_of(fields);
   if (const auto mode = fields.optional_text("mode", 16)) {
     if (*mode != "hybrid" && *mode != "vector" && *mode != "keyword")
       fields.refuse("mode", "is not one of hybrid, vector, keyword");
@@ -193,6 +210,14 @@ std::vector<Route> search_routes() {
          R"({"maxItems": 32, "items": {"type": "object", "required": ["field", "op", "value"],
                "additionalProperties": false, "properties": {"field": {"type": "string"},
                "op": {"enum": ["=", "!=", "<", "<=", ">", ">=", "in", "like"]}, "value": {}}}})"},
+        {"kinds", "string[]", false, "only records of these kinds", R"({"maxItems": 64})"},
+        {"max_age_seconds", "integer", false,
+         "only rows that were updated, or else embedded, so long ago at most",
+         R"({"minimum": 0, "maximum": 100000000000})"},
+        {"scope", "string", false, "whose rows, by source_menace_id; default: all",
+         R"({"enum": ["all", "local", "global"]})"},
+        {"instance", "string", false, "the source_menace_id that is local; default: none",
+         R"({"maxLength": 256})"},
         {"mode", "string", false, "default: hybrid",
          R"({"enum": ["hybrid", "vector", "keyword"]})"},
         {"recall", "number", false, "asked share of the true neighbors; 1: exact",

@@ -128,7 +128,7 @@ std::vector<ContextEntry> ContextBuilder::entries_of(const RetrievalResult& foun
     };
     if (excluded("strategy_hash") || excluded("strategy")) continue;
     const std::string error_text = field_text(hit, "error");
-    GovernanceFlags flags = parts_.gate ? govern_hit(hit, *parts_.gate) : GovernanceFlags();
+    HitGovernance flags = parts_.gate ? govern_hit(*parts_.gate, hit) : HitGovernance();
     double risk = 0;
     if (parts_.safety != nullptr) {
       const SafetyVerdict verdict = parts_.safety->evaluate(flags, error_text, hit.origin);

@@ -130,7 +130,7 @@ void sort_by_group(std::vector<ContextEntry>& entries, const std::vector<std::st
   });
 }
 
-ContextEntry entry_of(const RetrievalHit& hit, GovernanceFlags flags, double risk,
+ContextEntry entry_of(const RetrievalHit& hit, HitGovernance flags, double risk,
                       const ContextScoring& scoring) {
   ContextEntry entry{.origin = hit.origin,
                      .store = hit.store,

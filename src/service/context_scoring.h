@@ -24,7 +24,7 @@ std::string group_of(const std::string& origin);
 void sort_by_group(std::vector<ContextEntry>& entries, const std::vector<std::string>& first);
 
 /// The entry of a row, weighed. `risk`: its likeness to failures.
-ContextEntry entry_of(const RetrievalHit& hit, GovernanceFlags flags, double risk,
+ContextEntry entry_of(const RetrievalHit& hit, HitGovernance flags, double risk,
                       const ContextScoring& scoring);
 ContextEntry entry_of(const FoundPatch& found, const ContextScoring& scoring);
 

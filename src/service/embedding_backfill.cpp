@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "nearlite/base/error.h"
-#include "nearlite/service/hit_governance.h"
+#include "nearlite/retrieval/governed_hit.h"
 #include "operation.h"
 
 namespace nearlite::vector_service {

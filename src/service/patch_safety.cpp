@@ -70,7 +70,7 @@ std::vector<float> PatchSafety::vector_of(std::string_view text) const {
   return vector;
 }
 
-std::optional<const char*> PatchSafety::violation_of(const GovernanceFlags& flags) const {
+std::optional<const char*> PatchSafety::violation_of(const HitGovernance& flags) const {
   if (flags.alignment_severity > settings_.max_alert_severity) return "severity";
   if (flags.semantic_alerts.size() > settings_.max_alerts) return "alerts";
   const auto known = settings_.license_fingerprints.find(flags.license_fingerprint);
@@ -81,13 +81,13 @@ std::optional<const char*> PatchSafety::violation_of(const GovernanceFlags& flag
   return std::nullopt;
 }
 
-bool PatchSafety::pre_embed_check(const GovernanceFlags& flags) {
+bool PatchSafety::pre_embed_check(const HitGovernance& flags) {
   const auto violation = violation_of(flags);
   if (violation) metrics_.add("patch_safety_violations_total", {{"type", *violation}});
   return !violation;
 }
 
-SafetyVerdict PatchSafety::evaluate(const GovernanceFlags& flags, std::string_view error_text,
+SafetyVerdict PatchSafety::evaluate(const HitGovernance& flags, std::string_view error_text,
                                     const std::string& origin) {
   SafetyVerdict verdict;
   if (!pre_embed_check(flags)) {

@@ -220,7 +220,7 @@ std::optional<RetrievedItem> Retriever::governed(RetrievalHit hit,
   static const std::shared_ptr<const Gate> kBuiltIn = builtin_gate(GateLevel::kFull);
   const std::string error_text = field_text(hit, "error");  // before it is redacted
   RetrievedItem item;
-  item.flags = govern_hit(hit, parts_.gate ? *parts_.gate : *kBuiltIn);
+  item.flags = govern_hit(parts_.gate ? *parts_.gate : *kBuiltIn, hit);
   const double most = query.max_alert_severity.value_or(settings_.max_alert_severity);
   if (item.flags.alignment_severity > most) return std::nullopt;
   item.risk_score = field_number(hit, "risk_score");

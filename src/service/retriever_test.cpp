@@ -144,8 +144,8 @@ TEST_F(Facade, KeepsOutWhatGovernanceRefuses) {
   EXPECT_EQ(found.items[0].record_id, "3");
   EXPECT_THAT(found.items[0].text, HasSubstr("[REDACTED]"));
   EXPECT_TRUE(found.items[0].flags.redacted);
-  EXPECT_EQ(found.items[1].record_id, "2");  // 0.8 less its severity of 1
-  EXPECT_EQ(found.items[1].score, 0);
+  EXPECT_EQ(found.items[1].record_id, "2");  // 0.8 less the severity of what is quarantined
+  EXPECT_NEAR(found.items[1].score, 0.05, 1e-9);
   EXPECT_THAT(found.items[1].flags.semantic_alerts, SizeIs(1));
   EXPECT_THAT(metrics_.exposition(), HasSubstr("patch_logger_vectors_total{risk=\"filtered\"} 1"));
   found = retriever().search("bots", {.max_alert_severity = 0.5});

@@ -86,6 +86,13 @@ class Tools(Agent):
         tiny = self.result_of("search", {"query": "reset the router", "token_budget": 50})["structuredContent"]
         self.assertEqual(len(tiny["hits"]), 1)
 
+    def test_only_rows_of_a_kind_an_age_and_an_instance(self):
+        self.index_notes()
+        for rows, found in [({"kinds": ["note"], "max_age_seconds": 3600, "scope": "local"}, True), ({"kinds": ["other"]}, False),
+                            ({"scope": "global", "instance": "here"}, False)]:
+            result = self.result_of("search", {"query": "printer"} | rows)["structuredContent"]
+            self.assertEqual(bool(result["hits"]), found, rows)
+
     def test_similar_leaves_the_record_out(self):
         self.index_notes()
         hits = self.result_of("similar", {"store": "note", "key": 3, "k": 5})["structuredContent"]["hits"]

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import unittest
+from random import Random
 
 from program import NOTES, ProgramTest
 
@@ -68,6 +69,44 @@ class Retrieval(ProgramTest):
         nothing = self.search("medieval church organs", "--min-confidence", "0.5")
         self.assertEqual((nothing["hits"], nothing["complete"]), ([], True))
         self.assertIn("below confidence 0.50", nothing["left_out"][0])
+
+    def test_filters_on_kind_age_and_scope(self):
+        self.notes()
+        everything = len(self.search("the disk is full")["hits"])
+        self.assertEqual(len(self.search("the disk is full", "--kind", "note", "--kind", "other")["hits"]), everything)
+        none = self.search("the disk is full", "--kind", "other")
+        self.assertEqual((none["hits"], none["complete"]), ([], True))
+        for age in ("1h", "36500000d"):
+            self.assertEqual(len(self.search("the disk is full", "--max-age", age)["hits"]), everything)
+        self.assertEqual(len(self.search("the disk is full", "--scope", "local")["hits"]), everything)
+        self.assertEqual(self.search("the disk is full", "--scope", "global")["hits"], [])
+        for wrong in (["--max-age", "soon"], ["--max-age", "-5"], ["--max-age", "5w"], ["--max-age", ""], ["--scope", "mine"]):
+            self.fail_with(2, "search", "app.db", "disk", *wrong)
+
+    def test_rows_of_this_instance_and_of_the_others(self):
+        with sqlite3.connect(self.folder / "app.db") as db:
+            db.execute("CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT, updated TEXT, source_menace_id TEXT)")
+            db.executemany("INSERT INTO note VALUES(?, ?, ?, ?)", [
+                (1, "the disk is full", "2020-01-01T00:00:00Z", "here"), (2, "the disk is nearly full", "2099-01-01T00:00:00Z", "there"),
+                (3, "a disk that is full", "2020-01-01T00:00:00Z", None)])
+        self.succeed("index", "app.db", "--table", "note:body")
+        keys = lambda *more: sorted(hit["key"] for hit in self.search("disk full", *more)["hits"])
+        self.assertEqual(keys("--scope", "local", "--instance", "here"), [1])
+        self.assertEqual(keys("--scope", "global", "--instance", "here"), [2, 3])
+        self.assertEqual(keys("--scope", "local"), [3])
+        self.assertEqual(keys("--scope", "local", "--instance", "x' OR '1'='1"), [])
+        self.assertEqual(keys("--scope", "global", "--instance", "here", "--where", "id = 2", "--store", "note", "--kind", "note"), [2])
+
+    def test_odd_questions_are_never_an_error_of_sql(self):
+        self.notes()
+        pieces = ['"', "'", "-", "*", "(", ")", "^", ":", "+", "~", "NEAR(", "AND", "OR", "NOT", "disk", "{a b}", "\\", "--", ";", "%",
+                  "title:", '"disk full', "-disk", '-"a b"', "\u0301", "\U0001f600", "E_1", "中文", "x" * 300, "[", "]", "?1", "\t", "\n", "a-b"]
+        random = Random(7)
+        for _ in range(15):
+            question = random.choice(["", " "]).join(random.choice(pieces) for _ in range(random.randint(1, 6)))
+            run = self.run_program("search", "app.db", "--json", "--mode", random.choice(["keyword", "hybrid"]), "--", question)
+            self.assertIn(run.code, (0, 2), (question, run.err))
+            self.assertNotRegex(run.err + run.out, "fts5|syntax error|no such column")
 
     def test_evaluation(self):
         self.notes()

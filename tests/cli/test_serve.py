@@ -42,11 +42,16 @@ class Search(ServiceTest):
         hostile = server.post("/v1/search", {"query": "password", "filter": [
             {"field": "title", "op": "=", "value": "x' OR 1=1 --"}]}).json
         self.assertEqual(hostile["hits"], [])
+        asked = {"query": "password", "limit": 2}
+        for rows, found in [({"kinds": ["note"]}, 2), ({"kinds": ["other"]}, 0), ({"max_age_seconds": 3600}, 2), ({"scope": "local"}, 2),
+                            ({"scope": "global", "instance": "here"}, 0)]:
+            self.assertEqual(len(server.post("/v1/search", asked | rows).json["hits"]), found, rows)
         for body, param in [({"query": " "}, "query"), ({}, "query"), ({"query": "a", "k": 0}, "k"), ({"query": "a", "k": -1}, "k"),
                             ({"query": "a", "k": 2.5}, "k"), ({"query": "a", "k": "10"}, "k"), ({"query": "a", "k": 10**9}, "k"),
                             ({"query": "a", "where": "1=1"}, "where"), ({"query": "a", "mode": "magic"}, "mode"),
                             ({"query": "a", "filter": [{"field": "author", "op": "=", "value": 1}]}, "filter"),
-                            ({"query": "a", "recall": 2}, "recall")]:
+                            ({"query": "a", "recall": 2}, "recall"), ({"query": "a", "kinds": "note"}, "kinds"),
+                            ({"query": "a", "max_age_seconds": -1}, "max_age_seconds"), ({"query": "a", "scope": "mine"}, "scope")]:
             answer = server.post("/v1/search", body)
             self.assertEqual((answer.status, answer.json["error"]["param"]), (400, param), answer.body)
             self.assertEqual(set(answer.json["error"]), {"message", "type", "param", "code", "request_id"})

@@ -1,4 +1,7 @@
 #include <CLI/CLI.hpp>
+#include <charconv>
+#include <map>
+#include <optional>
 
 #include "../backfill_run.h"
 #include "../command_line.h"
@@ -19,6 +22,8 @@ struct SearchArguments {
   RetrievalOptions retrieval;
   std::vector<std::string> fields;
   std::string mode = "hybrid";
+  std::string scope = "all";
+  std::optional<std::string> max_age;
   bool exact = false;
   bool refresh = false;
   bool explain = false;
@@ -38,6 +43,20 @@ class SharedFailure : public Error {
   std::string type_;
   int exit_code_;
 };
+
+/// "90s", "15m", "12h", "30d"; a bare number is seconds.
+std::chrono::seconds age_of(const std::string& text) {
+  static const std::map<std::string_view, std::int64_t> kUnits = {
+      {"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86'400}};
+  constexpr std::int64_t kMost = 1'000'000'000;
+  std::int64_t number = -1;
+  const char* end = text.data() + text.size();
+  const auto [unit_begin, error] = std::from_chars(text.data(), end, number);
+  const auto unit = kUnits.find(std::string_view(unit_begin, end));
+  if (error != std::errc{} || number < 0 || number > kMost || unit == kUnits.end())
+    throw InvalidArgument("--max-age \"" + text + "\" is no age", "90s, 15m, 12h or 30d");
+  return std::chrono::seconds(number * unit->second);
+}
 
 std::string take_question(SearchArguments& arguments) {
   auto& positionals = arguments.positionals;
@@ -88,6 +107,9 @@ int search(Context& context, SearchArguments arguments) {
   arguments.retrieval.mode = search_mode_of(arguments.mode);
   if (arguments.exact) arguments.retrieval.recall = 1.0;
   arguments.retrieval.fields = split_list(arguments.fields);
+  RowSelection& rows = arguments.retrieval.rows;
+  rows.scope = scope_of(arguments.scope);
+  if (arguments.max_age) rows.max_age = age_of(*arguments.max_age);
   const auto selected = select_stores(context, arguments.stores, store_settings(context));
   if (selected.empty()) {
     throw NotFound("there is no store to search in " +
@@ -142,6 +164,7 @@ void add_search_command(CLI::App& app, Context& context, Action& action) {
       "  nearlite search \"disk full\" --db error --db bot -k 5 --json\n"
       "  nearlite search app.db '\"disk full\" -docker ENOSPC'  (a phrase, no docker, a code)\n"
       "  nearlite search app.db \"upload failed\" --where \"created > '2026-01-01'\"\n"
+      "  nearlite search \"disk full\" --store error --kind telemetry --max-age 30d --scope local\n"
       "  echo \"upload failed\" | nearlite search app.db -");
   command
       .add_option("QUESTION", arguments->positionals,
@@ -157,6 +180,21 @@ void add_search_command(CLI::App& app, Context& context, Action& action) {
   auto* recall = add_number(command, "--recall", retrieval.recall, 0.01, 1.0,
                             "Share of the true neighbors asked for (default 0.99)");
   command.add_flag("--exact", arguments->exact, "As --recall 1")->excludes(recall);
+  command.add_option("--kind", retrieval.rows.kinds, "Only records of this kind; may be repeated")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("KIND");
+  command
+      .add_option("--max-age", arguments->max_age,
+                  "Only rows that were updated, or else embedded, so long ago at most: 90s, 15m, "
+                  "12h, 30d")
+      ->type_name("AGE");
+  add_choice(command, "--scope", arguments->scope, {"all", "local", "global"},
+             "Whose rows: all (default), of this instance, or of the others");
+  command
+      .add_option("--instance", retrieval.rows.own,
+                  "The source_menace_id of this instance (default: that of rows without one)")
+      ->type_name("ID");
   add_number(command, "--min-confidence", retrieval.min_confidence, 0, 1,
              "Leave out hits below it");
   add_list(command, "--fields", arguments->fields, "Further columns to show, separated by commas")

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,8 +26,11 @@ struct RouterHit {
 struct RouterOptions {
   /// Told of a failure, which gives an empty list to the caller.
   std::function<void(const std::string& message)> on_failure{};
-  double min_reliability =
-      0;  // above 0: results of origins whose reliability is below are left out
+  // Above 0: results of origins whose reliability is below are left out.
+  double min_reliability = 0;
+  // Share, 0 to 1, of an origin's results that may repeat a better result: whose passage says the
+  // same but for case and blanks. 1: all may; 0: none.
+  double redundancy_limit = 1;
   /// How long an answer is given again without asking. 0, not the 60 of the original: a row may
   /// have changed or gone since.
   std::chrono::seconds cache_seconds{0};
@@ -37,6 +41,11 @@ struct RouterOptions {
 /// never reaches the caller. One thread at a time.
 class DatabaseRouter {
  public:
+  /// The limits that the original took from DB_MIN_RELIABILITY and DB_REDUNDANCY_LIMIT; nothing
+  /// where a variable is not set. Throws InvalidArgument if one holds no such number.
+  static RouterOptions options_from(
+      const std::function<std::optional<std::string>(const std::string& name)>& environment);
+
   /// `stores`: what search_fts looks through; usually those of the retriever.
   DatabaseRouter(std::shared_ptr<UniversalRetriever> retriever,
                  std::vector<std::shared_ptr<Store>> stores, RouterOptions options = {});

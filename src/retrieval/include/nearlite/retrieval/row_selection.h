@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "nearlite/databases/seed_store.h"
@@ -22,6 +23,9 @@ struct RowSelection {
   bool governed = false;            // what governance forbids is left out, secrets are redacted
   double max_alert_severity = 1.0;  // with `governed`
 };
+
+/// "local", "global", "all". Throws InvalidArgument that lists them.
+Scope scope_of(std::string_view name);
 
 /// The keys in the scope; an empty function: all. Throws as Store::keys_matching.
 std::function<bool(const RecordKey&)> keys_in_scope(const Store& store,

@@ -11,6 +11,8 @@
 
 #include "nearlite/databases/store.h"
 #include "nearlite/retrieval/filter.h"
+#include "nearlite/retrieval/governed_hit.h"
+#include "nearlite/retrieval/row_selection.h"
 
 namespace nearlite {
 
@@ -28,6 +30,7 @@ struct RetrievalOptions {
   bool distinct = false;      // rows that say nearly the same are folded into the best of them
   std::string where{};        // an SQL condition over each store's source table; empty: all rows
   std::vector<FieldFilter> filters{};  // over exposed fields; all have to hold
+  RowSelection rows{};                 // of which kind and age, whose
   std::vector<std::string> fields{};   // columns to show beside each store's own
   std::size_t snippet_bytes = 200;
 };
@@ -59,6 +62,9 @@ struct RetrievalHit {
   std::vector<std::string> found_by;  // "exact", "annoy", ...: the vectors' path; "keyword"
   std::string snippet;
   std::vector<std::pair<std::string, Value>> fields;
+  std::string kind;                         // as it was embedded
+  std::string last_updated;                 // as the row said; else when it was embedded
+  std::optional<HitGovernance> governance;  // options.rows.governed
   std::vector<RecordKey> folded;  // options.distinct: rows of this store that say nearly the same
 };
 

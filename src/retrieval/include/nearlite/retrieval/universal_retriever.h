@@ -93,7 +93,10 @@ struct ConfidentHit {
   std::string source{};
   std::string record_id{};
   std::vector<std::pair<std::string, Value>> item{};
-  double confidence = 0;  // the calibrated one; the score, where a store has none yet
+  double score = 0;
+  // Of the original's formulas: the score. Of kNearlite: the calibrated probability; nothing where
+  // the store has no calibration yet.
+  std::optional<double> confidence{};
   std::string reason{};
   std::string license{};
   std::string license_fingerprint{};
@@ -186,33 +189,9 @@ class UniversalRetriever {
   void reload_ranker_model(const std::filesystem::path& file);
 
  private:
-  struct Source;
-  struct Asked;
-  struct Gathered;
-  struct Learned;
   struct State;
-  struct Found {
-    ResultBundle bundle;
-    std::optional<std::int64_t> id;  // of a row that link tables may name
-  };
-  Learned learned() const;
-  std::vector<Source*> chosen(const RetrieveOptions& options, const Learned& learned,
-                              AskStore when);
-  std::vector<std::vector<float>> encoded(const std::vector<Source*>& sources,
-                                          std::string_view text,
-                                          std::vector<StoreFailure>& failures);
-  void ask_all(const std::vector<Source*>& sources, const Question& question,
-               const std::vector<std::vector<float>>& vectors, const RetrieveOptions& options,
-               std::vector<StoreFailure>& failures, Gathered& gathered);
-  bool start(Source& source, const std::shared_ptr<Asked>& asked, std::size_t place,
-             std::vector<StoreFailure>& failures);
-  std::vector<Found> best_of(std::vector<Found> all, const Learned& learned, std::size_t top_k,
-                             RetrieverResult& result) const;
-  RetrieverResult finish(Gathered gathered, const Learned& learned, const RetrieveOptions& options,
-                         std::vector<StoreFailure> failures, const Stopwatch& stopwatch);
-  void note_outcomes(const Learned& learned, RetrieverResult& result);
+  ConfidentResult plain(RetrieverResult result) const;
 
-  RetrieverOptions options_;
   std::unique_ptr<State> state_;
 };
 

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "nearlite/retrieval/governed_hit.h"
 #include "nearlite/retrieval/search_stores.h"
-#include "nearlite/service/hit_governance.h"
 
 namespace nearlite::vector_service {
 
@@ -55,7 +55,7 @@ struct ContextEntry {
   double regret_rate = 0;
   double recency = 0;  // 1 / (1 + days since its time); 0 without one
   std::string ts{};    // its time, as the row says it
-  GovernanceFlags flags{};
+  HitGovernance flags{};
 };
 
 }  // namespace nearlite::vector_service

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "nearlite/base/clock.h"
-#include "nearlite/service/hit_governance.h"
+#include "nearlite/retrieval/governed_hit.h"
 
 namespace nearlite::vector_service {
 
@@ -20,7 +20,7 @@ struct Contributor {
   std::string vector_id{};
   double score = 0;
   double risk = 0;           // 0 to 1, as the caller knows it
-  GovernanceFlags flags{};   // what is known of its row (retrieval_metadata of the reference)
+  HitGovernance flags{};     // what is known of its row (retrieval_metadata of the reference)
   std::string error_text{};  // what its row says went wrong; compared with failures on record
 
   /// The whole text goes to the origin's side of the first colon; without one there is no origin.

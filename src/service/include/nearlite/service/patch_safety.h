@@ -14,7 +14,7 @@
 
 #include "nearlite/base/clock.h"
 #include "nearlite/encoder/text_encoder.h"
-#include "nearlite/service/hit_governance.h"
+#include "nearlite/retrieval/governed_hit.h"
 #include "nearlite/service/metrics.h"
 
 namespace nearlite::vector_service {
@@ -46,10 +46,10 @@ class PatchSafety {
 
   /// Governance first (false, 0, {} when it refuses), then likeness: score = highest cosine of the
   /// error text to a failure; of an `origin` the likeness to its own failures is added.
-  SafetyVerdict evaluate(const GovernanceFlags& flags, std::string_view error_text = {},
+  SafetyVerdict evaluate(const HitGovernance& flags, std::string_view error_text = {},
                          const std::string& origin = {});
   /// The part of governance alone.
-  bool pre_embed_check(const GovernanceFlags& flags);
+  bool pre_embed_check(const HitGovernance& flags);
   /// Throws Unavailable if it cannot be stored.
   void record_failure(std::string_view error_text, const std::string& origin);
   /// Reads storage_path again when refresh_interval has passed, or `force` is set. Lines that are
@@ -63,7 +63,7 @@ class PatchSafety {
     std::string origin;
   };
   std::vector<float> vector_of(std::string_view text) const;
-  std::optional<const char*> violation_of(const GovernanceFlags& flags) const;
+  std::optional<const char*> violation_of(const HitGovernance& flags) const;
 
   std::shared_ptr<const TextEncoder> encoder_;
   PatchSafetySettings settings_;

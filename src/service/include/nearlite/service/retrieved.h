@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "nearlite/base/clock.h"
+#include "nearlite/retrieval/governed_hit.h"
 #include "nearlite/retrieval/search_stores.h"
-#include "nearlite/service/hit_governance.h"
 
 namespace nearlite::vector_service {
 
@@ -23,7 +23,7 @@ struct RetrievedItem {
   std::string reason{};
   std::vector<std::pair<std::string, Value>> metadata{};
   std::string text{};
-  GovernanceFlags flags{};
+  HitGovernance flags{};
   double risk_score = 0;  // the row's own (a column of that name), or its likeness to failures
   std::string roi_tag{};  // the row's own; empty: none
 };

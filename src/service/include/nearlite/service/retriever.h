@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "nearlite/base/clock.h"
+#include "nearlite/retrieval/governed_hit.h"
 #include "nearlite/retrieval/search_stores.h"
-#include "nearlite/service/hit_governance.h"
 #include "nearlite/service/log_sink.h"
 #include "nearlite/service/metrics.h"
 #include "nearlite/service/monotonic_clock.h"
