@@ -7,9 +7,9 @@
 namespace nearlite {
 namespace {
 
-constexpr double kOffset = -2.76;
-constexpr double kLevel = 5.14;
-constexpr double kBackground = -4.94;
+constexpr double kOffset = -3.48;
+constexpr double kLevel = 6.06;
+constexpr double kBackground = -4.43;
 
 constexpr std::size_t kPlaces = 10;
 constexpr double kStep = 1e-6;  // no two places are equal: the order of the list is kept

@@ -9,7 +9,8 @@ namespace nearlite {
 /// where l is the cosine of its place (levels_of) and b the mean cosine of the question with a
 /// sample of the store, which is what a row that has nothing to do with it reaches; of several
 /// stores the greatest such mean, since a question is of the field of the store that is nearest to
-/// it as a whole. The coefficients were fitted on judged questions (docs/benchmarks/retrieval.md).
+/// it as a whole. The coefficients were fitted on judged questions, asked of their own store and of
+/// several (docs/benchmarks/retrieval.md).
 double confidence_of(double level, double background);
 
 /// The cosine that each place of a list is judged by, from the cosines of the hits in their order.

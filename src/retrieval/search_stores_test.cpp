@@ -348,8 +348,8 @@ TEST_F(SearchStores, AConfidenceIsTheMapOfTheCosineAndTheBackground) {
   double sum = 0;
   for (const SignalPart& part : hybrid.parts) sum += part.contribution;
   EXPECT_NEAR(sum, hybrid.score, 1e-9);
-  // By hand: 1 / (1 + e^-(-2.76 + 5.14 * 0.6 - 4.94 * 0.1)) = 1 / (1 + e^0.17)
-  EXPECT_NEAR(confidence_of(0.6, 0.1), 1 / (1 + std::exp(0.17)), 1e-12);
+  // By hand: 1 / (1 + e^-(-3.48 + 6.06 * 0.6 - 4.43 * 0.1)) = 1 / (1 + e^0.287)
+  EXPECT_NEAR(confidence_of(0.6, 0.1), 1 / (1 + std::exp(0.287)), 1e-12);
 }
 
 TEST(Levels, WhatWordsMoveUpTakesTheCosineOfItsPlace) {
