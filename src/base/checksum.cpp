@@ -1,7 +1,10 @@
+// The plain functions, which need no memory and cannot fail: the newer ones end the process when
+// memory runs out while the library starts (OpenSSL 3.0).
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "nearlite/base/checksum.h"
 
 #define XXH_INLINE_ALL
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <xxhash.h>
 
 #include <array>
@@ -20,38 +23,27 @@ std::uint64_t xxh3_64(std::string_view text, std::uint64_t seed) noexcept {
 }
 
 struct Sha256::State {
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
-  ~State() { EVP_MD_CTX_free(context); }
+  SHA256_CTX context;
 };
 
-Sha256::Sha256() : state_(std::make_unique<State>()) {
-  if (state_->context == nullptr ||
-      EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) != 1) {
-    throw Unavailable("cannot start SHA-256");
-  }
-}
+Sha256::Sha256() : state_(std::make_unique<State>()) { ::SHA256_Init(&state_->context); }
 
 Sha256::~Sha256() = default;
 
 void Sha256::update(std::span<const std::byte> bytes) {
-  if (EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) != 1) {
-    throw Unavailable("cannot compute SHA-256");
-  }
+  ::SHA256_Update(&state_->context, bytes.data(), bytes.size());
 }
 
 void Sha256::update(std::string_view text) { update(std::as_bytes(std::span(text))); }
 
 std::string Sha256::hex() {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  if (EVP_DigestFinal_ex(state_->context, digest.data(), &size) != 1) {
-    throw Unavailable("cannot finish SHA-256");
-  }
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  ::SHA256_Final(digest.data(), &state_->context);
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
-  for (unsigned i = 0; i < size; ++i) {
-    text += kDigits[digest[i] >> 4];
-    text += kDigits[digest[i] & 15U];
+  for (const unsigned char byte : digest) {
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15U];
   }
   return text;
 }

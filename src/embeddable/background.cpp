@@ -79,7 +79,7 @@ void Background::add_up(const IndexSnapshot& snapshot) const {
 
 std::optional<double> Background::similarity(const IndexSnapshot& snapshot,
                                              std::span<const float> query) const {
-  std::call_once(added_up_, [&] { add_up(snapshot); });
+  added_up_.call([&] { add_up(snapshot); });
   const double length = std::sqrt(dot(query, query));
   if (count_ < kSmallest / 2 || query.size() != sum_.size() || length <= 0) return std::nullopt;
   double cosines = 0;

@@ -2,12 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "nearlite/base/once.h"
 #include "nearlite/index/snapshot.h"
 #include "nearlite/store/sidecar.h"
 
@@ -35,7 +35,7 @@ class Background {
   void add_up(const IndexSnapshot& snapshot) const;
 
   std::string fact_;
-  mutable std::once_flag added_up_;
+  mutable Once added_up_;
   mutable std::vector<double> sum_;  // of the vectors, each of length 1
   mutable std::size_t count_ = 0;
 };

@@ -7,6 +7,7 @@
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/base/folder.h"
 
 namespace nearlite {
 namespace {
@@ -49,11 +50,10 @@ std::vector<CheckFinding> foreign_files(Sidecar& sidecar, const EngineSettings& 
   std::filesystem::path folder = settings.sidecar;
   folder.replace_extension(".vec");
   std::vector<CheckFinding> findings;
-  std::error_code failed;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
-    if (known.contains(entry.path().filename().string())) continue;
-    findings.push_back({"foreign-file", entry.path().string(),
-                        entry.path().string() + " is none of the files of this store", false});
+  for (const std::string& name : names_in(folder)) {
+    if (known.contains(name)) continue;
+    const std::string file = (folder / name).string();
+    findings.push_back({"foreign-file", file, file + " is none of the files of this store", false});
   }
   return findings;
 }

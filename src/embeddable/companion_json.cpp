@@ -50,26 +50,31 @@ std::string hash_text(std::uint64_t hash) {
   return text;
 }
 
-Json entry_of(const RecordEntry& entry) {
+/// Written piece by piece: an object of the JSON library needs memory to be destroyed, which ends
+/// the process when there is none.
+std::string entry_of(const RecordEntry& entry) {
   const bool embedded = entry.state == RecordState::kEmbedded;
-  Json json;
-  json["store"] = entry.store;
-  json["created_at"] = entry.embedded_at;
-  json["embedding_version"] = entry.embedding_version;
-  json["kind"] = entry.kind;
-  json["source_id"] = entry.source_id;
-  json["redacted"] = embedded;  // the original's name for "passed governance"
+  std::string text =
+      "{\"store\":" + quoted(entry.store) + ",\"created_at\":" + quoted(entry.embedded_at) +
+      ",\"embedding_version\":" + std::to_string(entry.embedding_version) +
+      ",\"kind\":" + quoted(entry.kind) + ",\"source_id\":" + quoted(entry.source_id) +
+      // The original's name for "passed governance".
+      ",\"redacted\":" + (embedded ? "true" : "false");
   if (embedded) {
-    json["chunk_count"] = entry.passage_hashes.size();
-    Json hashes = Json::array();
-    for (const std::uint64_t hash : entry.passage_hashes) hashes.push_back(hash_text(hash));
-    json["chunk_hashes"] = std::move(hashes);
+    text += ",\"chunk_count\":" + std::to_string(entry.passage_hashes.size());
+    text += ",\"chunk_hashes\":[";
+    for (const std::uint64_t hash : entry.passage_hashes) {
+      if (text.back() != '[') text += ',';
+      text += '"' + hash_text(hash) + '"';
+    }
+    text += ']';
   } else {
-    json["reason"] = entry.reason;
+    text += ",\"reason\":" + quoted(entry.reason);
   }
-  if (!entry.last_updated.empty()) json["last_updated"] = entry.last_updated;
-  if (!entry.imported.empty()) json["original"] = Json::parse(entry.imported, nullptr, false);
-  return json;
+  if (!entry.last_updated.empty()) text += ",\"last_updated\":" + quoted(entry.last_updated);
+  if (!entry.imported.empty())
+    text += ",\"original\":" + dump(Json::parse(entry.imported, nullptr, false));
+  return text + '}';
 }
 
 }  // namespace
@@ -113,7 +118,7 @@ std::string write_companion(AtomicFile& file, const CompanionHead& head, Sidecar
   bool first = true;
   sidecar.for_each_entry([&](const RecordEntry& entry) {
     if (entry.state != RecordState::kEmbedded && entry.state != RecordState::kBlocked) return;
-    out.put((first ? "\n    " : ",\n    ") + quoted(id_of(entry)) + ": " + dump(entry_of(entry)));
+    out.put((first ? "\n    " : ",\n    ") + quoted(id_of(entry)) + ": " + entry_of(entry));
     first = false;
   });
   out.put("\n  }\n}\n");

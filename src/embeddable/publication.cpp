@@ -11,6 +11,7 @@
 #include "companion_json.h"
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
+#include "nearlite/base/folder.h"
 #include "nearlite/index/backend_file.h"
 
 namespace nearlite {
@@ -78,10 +79,9 @@ void remove_left_overs(const std::filesystem::path& path) {
   const std::string temporary = path.filename().string() + ".tmp-";
   const std::string unfinished = path.filename().string() + ".new";
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(parent, ignored)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : names_in(parent)) {
     if (name.starts_with(temporary) || name.starts_with(unfinished))
-      std::filesystem::remove(entry.path(), ignored);
+      std::filesystem::remove(parent / name, ignored);
   }
 }
 
@@ -366,10 +366,9 @@ void Publication::clean_up() {
   std::set<std::string> known = {"lock"};
   for (const DerivedFile& file : sidecar_.derived_files()) known.insert(file.file);
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored)) {
+  for (const std::string& name : names_in(folder_)) {
     // Whoever has an old one mapped keeps it: only the name goes.
-    if (!known.contains(entry.path().filename().string()))
-      std::filesystem::remove(entry.path(), ignored);
+    if (!known.contains(name)) std::filesystem::remove(folder_ / name, ignored);
   }
 }
 

@@ -42,7 +42,9 @@ SidecarReaders::SidecarReaders(std::filesystem::path file, const Clock* clock,
     : file_(std::move(file)),
       options_{.clock = clock, .keyword_lists = make_keyword_lists(memory)},
       most_(std::clamp<std::size_t>(available_cpus() + 1, 2, kMost)),
-      page_bytes_(page_bytes_of(memory.get())) {}
+      page_bytes_(page_bytes_of(memory.get())) {
+  idle_.reserve(most_);  // giving one back needs no memory
+}
 
 std::uint64_t SidecarReaders::cache_bytes() {
   const std::lock_guard lock(mutex_);

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <mutex>
+#include <new>
 #include <optional>
 
 #include "nearlite/base/error.h"
+#include "nearlite/base/once.h"
 #include "rule_checks.h"
 
 namespace nearlite {
@@ -52,13 +54,13 @@ struct CompiledRule {
   explicit CompiledRule(const Rule& source) : rule(source), check(find_check(source.check)) {}
 
   const RE2& expression() {
-    std::call_once(once, [this] { pattern = compiled(rule.pattern, rule.name); });
+    once.call([this] { pattern = compiled(rule.pattern, rule.name); });
     return *pattern;
   }
 
   const Rule& rule;
   MatchCheck check;
-  std::once_flag once;
+  Once once;
   std::unique_ptr<RE2> pattern;
 };
 
@@ -102,13 +104,24 @@ std::string redacted(std::string_view text, std::span<const GateFinding> finding
   return result;
 }
 
+/// RE2 throws through pthread_once where there is no memory; the C library then loads its unwinder,
+/// which needs some, or ends the process. Here there is still enough of it.
+void load_unwinder() {
+  static std::once_flag never;
+  try {
+    std::call_once(never, [] { throw std::bad_alloc(); });
+  } catch (const std::bad_alloc&) {
+    return;
+  }
+}
+
 }  // namespace
 
 struct RuleGate::State {
   RuleSet rules;
   GateLevel level;
   std::string version;
-  std::once_flag once;
+  Once once;
   std::unique_ptr<RE2::Set> triggers;
   std::vector<std::unique_ptr<CompiledRule>> compiled_rules;
   struct CompiledExemption {
@@ -118,6 +131,8 @@ struct RuleGate::State {
   std::vector<CompiledExemption> exemptions;
 
   void compile() {
+    compiled_rules.clear();  // of an attempt that found no memory
+    exemptions.clear();
     RE2::Options options = quiet_options();
     options.set_max_mem(kTriggerMemoryBytes);
     triggers = std::make_unique<RE2::Set>(options, RE2::UNANCHORED);
@@ -178,6 +193,7 @@ struct RuleGate::State {
 };
 
 RuleGate::RuleGate(RuleSet rules, GateLevel level) : state_(std::make_unique<State>()) {
+  load_unwinder();
   for (const Rule& rule : rules.rules) check_rule(rule);
   state_->rules = std::move(rules);
   state_->level = level;
@@ -194,7 +210,7 @@ std::string RuleGate::rules_version() const { return state_->version; }
 GateDecision RuleGate::check(std::string_view text) const {
   GateDecision decision;
   if (state_->level == GateLevel::kOff) return decision;
-  std::call_once(state_->once, [this] { state_->compile(); });
+  state_->once.call([this] { state_->compile(); });
   for (const int index : state_->candidates(text)) {
     state_->find(*state_->compiled_rules[static_cast<std::size_t>(index)], text, decision.findings);
   }

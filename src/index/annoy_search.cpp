@@ -197,7 +197,7 @@ std::optional<double> AnnoyIndex::estimated_us(const SearchParams& params) const
 }
 
 const Calibration& AnnoyIndex::calibration(const AskedQuestions& asked) const {
-  std::call_once(calibrated_, [&] {
+  calibrated_.call([&] {
     if (calibration_.empty()) calibration_ = measure(asked);
   });
   return calibration_;

@@ -16,15 +16,18 @@ std::optional<Effort> Calibration::cheapest_for(double recall) const {
   return best;
 }
 
+/// Written piece by piece: an object of the JSON library needs memory to be destroyed.
 std::string Calibration::to_json() const {
-  nlohmann::json list = nlohmann::json::array();
+  const auto number = [](double value) { return nlohmann::json(value).dump(); };
+  std::string list;
   for (const Effort& effort : efforts) {
-    list.push_back({{"search_k", effort.search_k},
-                    {"recall", effort.recall},
-                    {"recall_low", effort.recall_low},
-                    {"microseconds", effort.microseconds}});
+    if (!list.empty()) list += ',';
+    list += "{\"microseconds\":" + number(effort.microseconds) +
+            ",\"recall\":" + number(effort.recall) +
+            ",\"recall_low\":" + number(effort.recall_low) +
+            ",\"search_k\":" + std::to_string(effort.search_k) + '}';
   }
-  return nlohmann::json{{"version", 1}, {"efforts", std::move(list)}}.dump();
+  return "{\"efforts\":[" + list + "],\"version\":1}";
 }
 
 Calibration Calibration::from_json(std::string_view text) {

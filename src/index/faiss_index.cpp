@@ -262,7 +262,7 @@ SearchResult FaissIndex::search(std::span<const float> query, const SearchParams
 }
 
 const Calibration& FaissIndex::calibration(const AskedQuestions& asked) const {
-  std::call_once(measured_, [&] {
+  measured_.call([&] {
     if (!is_graph_) {
       const std::vector<float> query(dim_, 1.0F);
       const ThreadStopwatch watch;

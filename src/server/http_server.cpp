@@ -1,5 +1,6 @@
 #include "nearlite/server/http_server.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -47,7 +48,7 @@ class Listener {
     acceptor_.async_accept([this](error_code error, Protocol::socket socket) {
       if (error == net::error::operation_aborted || !acceptor_.is_open()) return;
       if (!error) {
-        accepted_(std::move(socket));
+        take(std::move(socket));
         accept_next();
         return;
       }
@@ -66,7 +67,7 @@ class Listener {
     while (!error) {
       Protocol::socket socket(acceptor_.get_executor());
       acceptor_.accept(socket, error);
-      if (!error) accepted_(std::move(socket));
+      if (!error) take(std::move(socket));
     }
     retry_.cancel();
     acceptor_.close(error);
@@ -75,6 +76,12 @@ class Listener {
   unsigned short port() { return port_of_socket(acceptor_.native_handle()); }
 
  private:
+  /// Asio accepts without SOCK_CLOEXEC.
+  void take(Protocol::socket socket) {
+    ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
+    accepted_(std::move(socket));
+  }
+
   ListenAddress address_;
   net::basic_socket_acceptor<Protocol> acceptor_;
   net::steady_timer retry_;

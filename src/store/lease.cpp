@@ -111,7 +111,7 @@ Lease::~Lease() {
         .prepare("DELETE FROM lease WHERE store = ?1 AND token = ?2")
         .run(std::string_view(store_), std::string_view(token_));
     transaction.commit();
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // The next run sees that this process is gone.
   }
 }

@@ -1,7 +1,8 @@
 // Faults of the system around the store, each at every place it can happen:
-//   nearlite_fault_test calls|power|full|flips|damage|company [--runs N] [--seed S]
+//   nearlite_fault_test calls|power|full|memory|flips|damage|company [--runs N] [--seed S]
 // calls: a kill or an error at a call into the system (needs strace). power: a power cut that
-// loses or tears what was not synced. full: a full disk. What they disturb are the six tasks of
+// loses or tears what was not synced. full: a full disk. memory: a request for memory is refused.
+// What they disturb are the six tasks of
 // scenario.cpp. flips, damage: a bit flips in a file of a store, or it is cut, overwritten or
 // replaced. company: two backfills and a user's own program at once. Without --runs: at all places
 // there are (power: 10,000 states; flips: 10,000 bits of each kind of file).
@@ -9,12 +10,19 @@
 
 #include <cstdio>
 #include <cstring>
+#include <new>
 #include <random>
 #include <string>
 
 #include "nearlite/base/error.h"
 #include "nearlite_test/temporary_folder.h"
 #include "scenario.h"
+
+// Of the memory layer, where it is loaded.
+extern "C" {
+[[gnu::weak]] void nearlite_test_memory_begins();
+[[gnu::weak]] void nearlite_test_memory_ends();
+}
 
 namespace nearlite::fault_test {
 namespace {
@@ -23,6 +31,7 @@ int test(const std::string& kind, Settings settings) {
   const TemporaryFolder folder(FolderPlace::kMemory);
   settings.folder = folder.path();
   settings.disk_layer = NEARLITE_TEST_DISK_LAYER;
+  settings.memory_layer = NEARLITE_TEST_MEMORY_LAYER;
   std::printf("%s: seed %llu\n", kind.c_str(), static_cast<unsigned long long>(settings.seed));
   const Template start(settings.folder / "template");
   Verdict verdict;
@@ -30,6 +39,7 @@ int test(const std::string& kind, Settings settings) {
   if (kind == "calls") verdict = test_calls(settings, start);
   if (kind == "power") verdict = test_power(settings, start);
   if (kind == "full") verdict = test_full(settings, start);
+  if (kind == "memory") verdict = test_memory(settings, start);
   if (kind == "flips") verdict = test_damage(settings, start, true);
   if (kind == "damage") verdict = test_damage(settings, start, false);
   if (kind == "company") verdict = test_company(settings, start);
@@ -44,7 +54,13 @@ int test(const std::string& kind, Settings settings) {
 int main(int argc, char** argv) {
   using namespace nearlite::fault_test;  // NOLINT(google-build-using-namespace)
   try {
-    if (argc == 4 && std::strcmp(argv[1], "--worker") == 0) return work(argv[2], argv[3]);
+    if (argc == 4 && std::strcmp(argv[1], "--worker") == 0) {
+      const std::filesystem::path folder = argv[2];
+      if (nearlite_test_memory_begins != nullptr) nearlite_test_memory_begins();
+      const int code = work(folder, argv[3]);
+      if (nearlite_test_memory_ends != nullptr) nearlite_test_memory_ends();
+      return code;
+    }
     if (argc < 2) return 2;
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
     Settings settings;
@@ -57,5 +73,7 @@ int main(int argc, char** argv) {
   } catch (const nearlite::Error& error) {
     std::fprintf(stderr, "%s: %s\n", error.type(), error.what());
     return error.exit_code();
+  } catch (const std::bad_alloc&) {  // as the program ends
+    return 4;
   }
 }

@@ -57,8 +57,9 @@ std::size_t judge(const std::filesystem::path& folder, Checker checker, const st
 struct Settings {
   std::filesystem::path folder;  // empty, ours
   std::uint64_t seed = 1;
-  std::size_t runs = 0;              // of all tasks together; 0: all there are
-  std::filesystem::path disk_layer;  // libnearlite_test_disk.so
+  std::size_t runs = 0;                // of all tasks together; 0: all there are
+  std::filesystem::path disk_layer;    // libnearlite_test_disk.so
+  std::filesystem::path memory_layer;  // libnearlite_test_memory.so
 };
 
 struct Verdict {
@@ -72,6 +73,8 @@ Verdict test_calls(const Settings& settings, const Template& start);
 Verdict test_power(const Settings& settings, const Template& start);
 /// A disk that is full after any number of bytes.
 Verdict test_full(const Settings& settings, const Template& start);
+/// A request for memory that is refused, once or from then on.
+Verdict test_memory(const Settings& settings, const Template& start);
 /// Bit flips, or damage of all kinds, in every file of a store that is up to date.
 Verdict test_damage(const Settings& settings, const Template& start, bool only_bits);
 /// Two backfills and a user's own program at once.

@@ -3,13 +3,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "nearlite/base/files.h"
 #include "nearlite/base/map_guard.h"
+#include "nearlite/base/once.h"
 #include "nearlite/index/calibration.h"
 #include "nearlite/index/vector_index.h"
 
@@ -83,7 +83,7 @@ class AnnoyIndex : public CostedIndex {
   std::vector<float> norms_;
   std::vector<std::int32_t> roots_;
   std::unique_ptr<const RowCodes> codes_;  // of the items: what candidates are ranked by
-  mutable std::once_flag calibrated_;
+  mutable Once calibrated_;
   mutable Calibration calibration_;
 };
 

@@ -2,12 +2,12 @@
 
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "nearlite/base/files.h"
+#include "nearlite/base/once.h"
 #include "nearlite/index/calibration.h"
 #include "nearlite/index/vector_index.h"
 
@@ -94,7 +94,7 @@ class FaissIndex : public CostedIndex {
   const float* vectors_ = nullptr;  // its vectors, [size, dim]
   std::vector<float> norms_;
   bool has_zeros_ = false;
-  mutable std::once_flag measured_;
+  mutable Once measured_;
   mutable double flat_us_ = 0;
   mutable Calibration calibration_;
 };
