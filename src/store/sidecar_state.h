@@ -51,10 +51,11 @@ struct Sidecar::State {
         clock(time),
         keyword_lists(std::move(lists)) {}
 
-  /// The statement of this text, prepared once; `sql` is a literal.
+  /// The statement of this text, prepared once.
   Prepared sql(std::string_view text) {
     auto found = statements.find(text);
-    if (found == statements.end()) found = statements.emplace(text, db.prepare(text)).first;
+    if (found == statements.end())
+      found = statements.emplace(std::string(text), db.prepare(text)).first;
     return Prepared(found->second);
   }
   std::string now() const { return rfc3339(clock.now()); }
@@ -63,7 +64,7 @@ struct Sidecar::State {
   Connection db;
   bool fts5 = false;  // this SQLite has FTS5, and our tokenizer is registered with it
   const Clock& clock;
-  std::map<std::string_view, Statement> statements;  // destroyed before db
+  std::map<std::string, Statement, std::less<>> statements;  // destroyed before db
   std::shared_ptr<KeywordLists> keyword_lists;
 };
 

@@ -89,6 +89,27 @@ TEST_F(SidecarFile, GivesVectorsBackBitForBitAfterReopening) {
     EXPECT_EQ(std::bit_cast<std::uint32_t>((*vector)[i]), std::bit_cast<std::uint32_t>(odd[i]));
 }
 
+TEST_F(SidecarFile, PreparesAStatementOnce) {
+  const auto sidecar = open();
+  const auto statements = [&] {
+    std::size_t count = 0;
+    for (sqlite3_stmt* one = nullptr;
+         (one = sqlite3_next_stmt(sidecar->connection().handle(), one)) != nullptr;)
+      ++count;
+    return count;
+  };
+  const auto use = [&] {
+    sidecar->scan_records("note", [](const RecordBrief&) {});
+    sidecar->read_record(1, [](const RecordBrief&) {});
+    EXPECT_TRUE(sidecar->released("note").empty());
+    EXPECT_TRUE(sidecar->erased("note").empty());
+  };
+  use();
+  const std::size_t first = statements();
+  for (int i = 0; i < 20; ++i) use();
+  EXPECT_EQ(statements(), first);
+}
+
 TEST_F(SidecarFile, ReplacingARecordGivesItANewSlotAndRemembersTheOldOne) {
   auto sidecar = open();
   Transaction transaction = sidecar->begin();
