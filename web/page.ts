@@ -426,8 +426,9 @@ function showTiles(): void {
 function fillChoices(): void {
   const choice = byId("store-choice");
   const unchecked = new Set([...choice.querySelectorAll<HTMLInputElement>("input")].filter((box) => !box.checked).map((box) => box.value));
-  const legend = make("legend", "", "Stores");
-  choice.replaceChildren(legend, ...stores.map((store) => {
+  const caption = make("span", "caption", "Stores");
+  caption.id = "store-choice-name";
+  choice.replaceChildren(caption, ...stores.map((store) => {
     const label = make("label");
     const box = make("input");
     box.type = "checkbox";

@@ -52,6 +52,9 @@ class Page(ServiceTest):
         self.assertEqual([(rule["id"], [node["html"][:120] + node["failureSummary"] for node in rule["nodes"]])
                           for rule in found["violations"]], [])
 
+    def dot(self, page, state):
+        return page.locator(f".store .legend .{state}").evaluate("element => getComputedStyle(element, '::before').backgroundColor")
+
     def fits(self, page):
         self.accessible(page)
         self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), page.viewport_size["width"])
@@ -115,6 +118,7 @@ class Page(ServiceTest):
             page.get_by_role("button", name="Refresh note").click()
             expect(page.locator("#job-text")).to_contain_text("done")
             expect(page.locator(".store")).to_contain_text("7 of 7 rows fresh")
+            self.assertNotEqual(self.dot(page, "fresh"), self.dot(page, "missing"))  # the colors of the bar
             self.picture(page, "stores")
             self.fits(page)
             self.calm(server)

@@ -380,8 +380,9 @@ function showTiles() {
 function fillChoices() {
 	const choice = byId("store-choice");
 	const unchecked = new Set([...choice.querySelectorAll("input")].filter((box) => !box.checked).map((box) => box.value));
-	const legend = make("legend", "", "Stores");
-	choice.replaceChildren(legend, ...stores.map((store) => {
+	const caption = make("span", "caption", "Stores");
+	caption.id = "store-choice-name";
+	choice.replaceChildren(caption, ...stores.map((store) => {
 		const label = make("label");
 		const box = make("input");
 		box.type = "checkbox";
