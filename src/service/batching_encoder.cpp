@@ -89,6 +89,18 @@ std::vector<BatchingEncoder::Waiting*> BatchingEncoder::take_batch() const {
   return batch;
 }
 
+/// Counts the tokens of one text of a call. Where the model has told them only those that fill it
+/// are looked at again: they may have been cut.
+void BatchingEncoder::add_tokens(Waiting& call, std::size_t text_index, const EncodedBatch& all,
+                                 std::size_t batch_index) const {
+  const bool told = batch_index < all.tokens.size();
+  if (told) call.result.num_tokens += all.tokens[batch_index];
+  if (told && (all.num_truncated == 0 || all.tokens[batch_index] < info().max_tokens)) return;
+  const TokenizedText tokens = inner_->tokenize(call.texts[text_index]);
+  if (!told) call.result.num_tokens += tokens.ids.size();
+  call.result.num_truncated += tokens.truncated ? 1 : 0;
+}
+
 void BatchingEncoder::run(const std::vector<Waiting*>& batch) const {
   if (batch.size() > 1) {
     try {
@@ -102,11 +114,7 @@ void BatchingEncoder::run(const std::vector<Waiting*>& batch) const {
         const auto first = all.vectors.begin() + static_cast<std::ptrdiff_t>(begin * all.dim);
         call->result.vectors.assign(first, first + static_cast<std::ptrdiff_t>(count * all.dim));
         call->result.dim = all.dim;
-        for (const std::string_view text : call->texts) {
-          const TokenizedText tokens = inner_->tokenize(text);
-          call->result.num_tokens += tokens.ids.size();
-          call->result.num_truncated += tokens.truncated ? 1 : 0;
-        }
+        for (std::size_t i = 0; i < count; ++i) add_tokens(*call, i, all, begin + i);
         begin += count;
       }
       return;

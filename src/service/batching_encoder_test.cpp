@@ -26,8 +26,16 @@ class SlowEncoder : public WordEncoder {
     for (const std::string_view text : texts) {
       if (text == "bad") throw InvalidArgument("a bad text");
     }
-    return WordEncoder::encode(texts, role);
+    EncodedBatch batch = WordEncoder::encode(texts, role);
+    for (const std::string_view text : texts)
+      batch.tokens.push_back(static_cast<std::uint32_t>(text.size()));
+    return batch;
   }
+  TokenizedText tokenize(std::string_view text) const override {
+    ++num_tokenized;
+    return WordEncoder::tokenize(text);
+  }
+  mutable std::atomic<int> num_tokenized{0};
   mutable std::latch begun{1};
   mutable std::latch gate{1};
   mutable std::vector<std::size_t> sizes;
@@ -50,13 +58,18 @@ TEST(BatchingEncoder, JoinsThoseThatWaitAndGivesEachItsOwnVector) {
   std::vector<std::vector<float>> found(texts.size());
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    threads.emplace_back([&, i] { found[i] = encode_one(batching, texts[i]).vectors; });
+    threads.emplace_back([&, i] {
+      EncodedBatch one = encode_one(batching, texts[i]);
+      found[i] = std::move(one.vectors);
+      EXPECT_EQ(one.num_tokens, texts[i].size());
+    });
   }
   while (batching.num_waiting() < texts.size()) std::this_thread::yield();
   slow->gate.count_down();
   first.join();
   for (std::thread& thread : threads) thread.join();
   EXPECT_THAT(slow->sizes, testing::ElementsAre(1U, 3U));
+  EXPECT_EQ(slow->num_tokenized, 0);  // the model has told how many tokens each text has
   const WordEncoder plain;
   for (std::size_t i = 0; i < texts.size(); ++i)
     EXPECT_EQ(found[i], encode_one(plain, texts[i]).vectors);

@@ -13,8 +13,8 @@ namespace nearlite {
 
 /// Joins the texts of callers that wait at the same time into one batch of the model, which reads
 /// its weights once per batch. A call that meets no other one is not delayed: there is no timer.
-/// Vectors are those of the model, bit for bit; the token count of a call that was joined is that
-/// of its texts without the model's prompt. For any number of threads.
+/// Vectors are those of the model, bit for bit; so are token counts, if the model tells those of
+/// each text. For any number of threads.
 class BatchingEncoder : public TextEncoder {
  public:
   /// most_texts: in a joined batch; at_once: batches that run side by side (0: one per processor).
@@ -42,6 +42,8 @@ class BatchingEncoder : public TextEncoder {
   struct Waiting;
   std::vector<Waiting*> take_batch() const;
   void run(const std::vector<Waiting*>& batch) const;
+  void add_tokens(Waiting& call, std::size_t text_index, const EncodedBatch& all,
+                  std::size_t batch_index) const;
   void hand_over() const;
 
   std::shared_ptr<const TextEncoder> inner_;
