@@ -40,6 +40,13 @@ const ModelInfo& model_of(const Call& call) {
   }
 }
 
+/// The name that goes out: never a path of this machine.
+std::string shown_model_name(const Call& call) {
+  const std::string& full = call.context.parts.model_name;
+  if (full.starts_with('/') || full.starts_with('.')) return full.substr(full.rfind('/') + 1);
+  return full;
+}
+
 /// The first `dimensions` floats of each vector, scaled to length 1 again (Matryoshka).
 void shorten(Vectors& vectors, std::size_t dimensions) {
   std::vector<float> shorter;
@@ -78,9 +85,12 @@ Vectors encode(const Call& call, const EncodeRequest& request) {
   }
   if (request.dimensions && *request.dimensions < vectors.dim)
     shorten(vectors, *request.dimensions);
-  parts.metrics.observe("embedding_encode_duration_seconds", {}, stopwatch.elapsed_ms() / 1000);
-  parts.metrics.add("embedding_encode_tokens_total", {}, static_cast<double>(vectors.num_tokens));
-  parts.metrics.add("embedding_encode_truncated_total", {},
+  const std::string model = shown_model_name(call);
+  parts.metrics.observe("embedding_encode_duration_seconds", {{"model", model}},
+                        stopwatch.elapsed_ms() / 1000);
+  parts.metrics.add("embedding_encode_tokens_total", {{"model", model}},
+                    static_cast<double>(vectors.num_tokens));
+  parts.metrics.add("embedding_encode_truncated_total", {{"model", model}},
                     static_cast<double>(vectors.num_truncated));
   return vectors;
 }
@@ -173,13 +183,6 @@ void check_prompt(const Call& call, const Fields& fields, EncodeRequest& request
 bool is_model_name(const Call& call, const std::string& name) {
   const std::string& full = call.context.parts.model_name;
   return name == full || name == full.substr(full.rfind('/') + 1);
-}
-
-/// The name that goes out: never a path of this machine.
-std::string shown_model_name(const Call& call) {
-  const std::string& full = call.context.parts.model_name;
-  if (full.starts_with('/') || full.starts_with('.')) return full.substr(full.rfind('/') + 1);
-  return full;
 }
 
 HttpResponse open_ai_embeddings(Call& call) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 #include <thread>
 
 #include "nearlite/base/error.h"
@@ -18,6 +19,41 @@ LogRecord line(LogLevel level, std::string message, const BackfillRequest& reque
   if (!request.trace_id.empty()) record.fields.emplace_back("trace_id", request.trace_id);
   record.event = "embedding.backfill";
   return record;
+}
+
+/// The rules that governance names ("eval-use at 4-9, gpl-3.0 at 20-27"), each once; none in any
+/// other reason ("no text").
+std::set<std::string> rules_in(std::string_view reason) {
+  std::set<std::string> rules;
+  while (!reason.empty()) {
+    std::string_view piece = reason.substr(0, reason.find(", "));
+    reason.remove_prefix(std::min(piece.size() + 2, reason.size()));
+    const std::size_t place = piece.rfind(" at ");
+    if (place == std::string_view::npos ||
+        piece.find_first_not_of("0123456789-", place + 4) != std::string_view::npos)
+      continue;
+    piece = piece.substr(0, place);
+    // "nothing is left of the text: mail-address at 3-20"
+    if (const std::size_t colon = piece.rfind(": "); colon != std::string_view::npos)
+      piece.remove_prefix(colon + 2);
+    rules.emplace(piece);
+  }
+  return rules;
+}
+
+/// What governance said of texts that were written, each of them once.
+void count_decisions(std::span<const EmbeddingFigures> records, const std::string& store,
+                     MetricsSink& metrics) {
+  std::size_t allowed = 0;
+  for (const EmbeddingFigures& record : records) {
+    if (record.skipped_reason.empty()) ++allowed;
+    for (const std::string& rule : rules_in(record.skipped_reason))
+      metrics.add("embedding_governance_decisions_total",
+                  {{"store", store}, {"decision", "block"}, {"rule", rule}});
+  }
+  metrics.add("embedding_governance_decisions_total",
+              {{"store", store}, {"decision", "allow"}, {"rule", ""}},
+              static_cast<double>(allowed));
 }
 
 }  // namespace
@@ -104,7 +140,19 @@ void EmbeddingBackfill::count(const StoreBackfill& done) {
   records("removed", result.removed);
   records("unchanged", result.unchanged);
   records("blocked", result.blocked);
-  metrics_.observe("embedding_backfill_duration_seconds", {}, result.wall_ms / 1000);
+  if (!result.stopped) {  // what a whole run leaves behind, without another look at all rows
+    const auto state = [&](std::string_view name, std::size_t number) {
+      metrics_.set("embedding_records", {{"store", done.store}, {"state", name}},
+                   static_cast<double>(number));
+    };
+    state("fresh", result.embedded + result.unchanged);
+    state("blocked", result.blocked);
+    for (const char* const behind : {"stale", "missing", "orphan"}) state(behind, 0);
+    metrics_.set("embedding_oldest_pending_age_seconds", {{"store", done.store}}, 0);
+    metrics_.set("embedding_stale_cost_seconds", {{"origin_db", done.store}}, 0);
+  }
+  metrics_.observe("embedding_backfill_duration_seconds", {{"store", done.store}},
+                   result.wall_ms / 1000);
   for (const SkippedRecord& blocked : result.blocked_records) {
     // "gpl-3.0 at 3-20": the rule stands first. Licences are a closed list, other rules may be the
     // user's own.
@@ -141,6 +189,7 @@ StoreBackfill EmbeddingBackfill::process(const StoreSource& source, const Backfi
       options.progress = nullptr;
     }
     options.figures = [&](std::span<const EmbeddingFigures> records) {
+      count_decisions(records, source.name, metrics_);
       if (!done.warning.empty()) return;
       try {
         statistics_.record_embeddings(

@@ -263,11 +263,17 @@ TEST(Metrics, CountWrongNamesInsteadOfFailing) {
 TEST(Metrics, AreOpenMetricsWhenAsked) {
   PrometheusMetrics metrics("1 \"x\"");
   metrics.add("embedding_scheduler_runs_total", {{"status", "success"}}, 2);
-  metrics.observe("embedding_search_duration_seconds", {}, 0.004);
+  metrics.observe("embedding_search_duration_seconds", {{"store", "bot"}, {"path", "exact"}},
+                  0.004);
+  for (int i = 0; i < 20; ++i)  // a histogram is many lines: fewer of them
+    metrics.observe("embedding_backfill_duration_seconds", {{"store", std::to_string(i)}}, 1);
   const std::string text = metrics.exposition(PrometheusMetrics::Exposition::kOpenMetrics);
   EXPECT_THAT(text, HasSubstr("# TYPE embedding_scheduler_runs counter\n"));
   EXPECT_THAT(text, HasSubstr("embedding_scheduler_runs_total{status=\"success\"} 2.0\n"));
-  EXPECT_THAT(text, HasSubstr("embedding_search_duration_seconds_bucket{le=\"1.0\"} 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("embedding_search_duration_seconds_bucket{path=\"exact\",store=\"bot\","
+                        "le=\"1.0\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("embedding_backfill_duration_seconds_count{store=\"other\"} 12\n"));
   EXPECT_THAT(text, HasSubstr("embedding_build_info{version=\"1 \\\"x\\\"\"} 1.0\n"));
   EXPECT_TRUE(text.ends_with("\n# EOF\n"));
 }

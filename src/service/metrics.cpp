@@ -22,7 +22,9 @@ namespace {
 
 const prometheus::Histogram::BucketBoundaries kSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                           0.1,   0.25,   0.5,   1,    2.5,   10};
-constexpr std::size_t kMostSeries = 64;  // of one name
+// Of one name; a histogram is more than a dozen lines each time.
+constexpr std::size_t kMostSeries = 64;
+constexpr std::size_t kMostHistograms = 8;
 
 class NullMetrics : public MetricsSink {
  public:
@@ -174,7 +176,8 @@ struct PrometheusMetrics::State {
     const auto known = family.series.find(key);
     if (known != family.series.end()) return &known->second;
     prometheus::Labels labels;
-    const bool full = family.series.size() >= kMostSeries;
+    const bool full =
+        family.series.size() >= (family.histogram != nullptr ? kMostHistograms : kMostSeries);
     if (full) key = "other";  // no joined key has this form: those end with a NUL
     if (const auto other = family.series.find(key); full && other != family.series.end())
       return &other->second;

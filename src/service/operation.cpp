@@ -41,12 +41,16 @@ LogRecord Operation::line(LogLevel level, const char* what) const {
 }
 
 void count_retrieval(const RetrievalResult& result, MetricsSink& metrics) {
-  metrics.observe("embedding_search_duration_seconds", {}, result.took_ms / 1000);
   metrics.set("retrieval_query_time", {}, result.took_ms / 1000);
   metrics.add("retrieval_hits_total", {}, static_cast<double>(result.hits.size()));
   if (!result.complete) metrics.add("embedding_search_short_results_total", {});
-  for (const StoreAnswer& answer : result.stores)
+  for (const StoreAnswer& answer : result.stores) {
+    metrics.observe("embedding_search_duration_seconds",
+                    {{"store", answer.store}, {"path", answer.path}}, answer.took_ms / 1000);
     metrics.set("retrieval_db_response_time", {{"origin_db", answer.store}}, answer.took_ms / 1000);
+    if (answer.path != "keyword")  // words alone promise nothing about vectors
+      metrics.set("embedding_index_recall_ratio", {{"store", answer.store}}, answer.recall);
+  }
   if (result.k > 0)
     metrics.set("retrieval_hit_rate", {},
                 static_cast<double>(result.hits.size()) / static_cast<double>(result.k));

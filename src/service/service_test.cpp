@@ -226,6 +226,30 @@ TEST_F(Service, RetrieverLogsStartAndEndOfASearch) {
   EXPECT_THAT(log_.messages, ElementsAre("Retriever.search start", "Retriever.search end"));
 }
 
+TEST_F(Service, FiguresOfARunAndOfASearchAreKeptByStore) {
+  PrometheusMetrics metrics("1");
+  const std::vector stores = {
+      source("a", {"one", "two", std::string("AKIA") + "IOSFODNN7EXAMPLE"})};
+  EmbeddingBackfill(clock_, statistics_, log_, metrics).run(stores, {});
+  std::string text = metrics.exposition();
+  EXPECT_THAT(text, HasSubstr("embedding_governance_decisions_total{decision=\"allow\",rule=\"\","
+                              "store=\"a\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("embedding_governance_decisions_total{decision=\"block\","
+                              "rule=\"aws-access-key\",store=\"a\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("embedding_records{state=\"fresh\",store=\"a\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("embedding_backfill_duration_seconds_count{store=\"a\"} 1\n"));
+  const Retriever retriever({stores[0].open(std::nullopt)}, clock_, log_, metrics);
+  retriever.search("one");
+  retriever.search("one", {.mode = SearchMode::kKeyword});
+  text = metrics.exposition();
+  EXPECT_THAT(text, HasSubstr("embedding_index_recall_ratio{store=\"a\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("embedding_search_duration_seconds_count{path=\"exact\",store=\"a\"} "
+                              "1\n"));
+  EXPECT_THAT(text, HasSubstr("embedding_search_duration_seconds_count{path=\"keyword\","
+                              "store=\"a\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("nearlite_metrics_errors_total 0\n"));
+}
+
 TEST_F(Service, RetrieverLogsAnError) {
   Retriever retriever({}, clock_, log_);
   EXPECT_THROW(retriever.search(" "), InvalidArgument);

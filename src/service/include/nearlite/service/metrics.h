@@ -26,8 +26,8 @@ class MetricsSink {
 MetricsSink& null_metrics();
 
 /// The catalogue as Prometheus reads it. A name that is not in it, or labels other than it names,
-/// are a defect and counted in nearlite_metrics_errors_total. Each name has at most 64 series: what
-/// comes after is counted under the label values "other".
+/// are a defect and counted in nearlite_metrics_errors_total. Each name has at most 64 series
+/// (8 histograms): what comes after is counted under the label values "other".
 class PrometheusMetrics : public MetricsSink {
  public:
   explicit PrometheusMetrics(const std::string& version);
