@@ -92,10 +92,11 @@ async def slow_client(port, stop):
         for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"y" * 1000:
             writer.write(bytes([byte]))
             try:
-                if not await asyncio.wait_for(reader.read(4096), 0.5) or stop.is_set():
+                if not await asyncio.wait_for(reader.read(4096), 0.5):
                     break
             except TimeoutError:
-                pass
+                if stop.is_set():
+                    break
         writer.close()
     except OSError:
         pass
