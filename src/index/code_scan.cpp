@@ -246,15 +246,25 @@ void CodeScan::State::take(std::size_t first, std::size_t count, const std::int3
 
 void CodeScan::State::refine_best() {
   const std::size_t count = std::min(pending.size(), collector.k() + 8);
-  const auto border = pending.begin() + static_cast<std::ptrdiff_t>(count);
-  std::nth_element(pending.begin(), border, pending.end(),
-                   [](const Pending& a, const Pending& b) { return a.upper > b.upper; });
+  if (count == 0) return;
+  std::vector<float> uppers;
+  uppers.reserve(pending.size());
+  for (const Pending& one : pending) uppers.push_back(one.upper);
+  const auto last = uppers.begin() + static_cast<std::ptrdiff_t>(count - 1);
+  std::nth_element(uppers.begin(), last, uppers.end(), std::greater<>());
+  // Both lists stay in the order of rows, as they lie in memory.
+  std::vector<Pending> best_pending;
+  best_pending.reserve(count);
+  std::erase_if(pending, [&](const Pending& one) {
+    if (one.upper < *last || best_pending.size() == count) return false;
+    best_pending.push_back(one);
+    return true;
+  });
   const auto from = static_cast<std::ptrdiff_t>(candidates.size());
-  refine(std::span(pending).first(count));
+  refine(best_pending);
   const std::vector<CodeCandidate> best(candidates.begin() + from, candidates.end());
   candidates.resize(static_cast<std::size_t>(from));
   score(best);
-  pending.erase(pending.begin(), border);
   std::erase_if(pending, [&](const Pending& one) { return one.upper < floor(); });
   most_pending = std::max(kFewPending, 2 * pending.size());
 }
