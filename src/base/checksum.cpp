@@ -11,6 +11,7 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/base/hex.h"
 
 namespace nearlite {
 
@@ -39,13 +40,7 @@ void Sha256::update(std::string_view text) { update(std::as_bytes(std::span(text
 std::string Sha256::hex() {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
   ::SHA256_Final(digest.data(), &state_->context);
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const unsigned char byte : digest) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15U];
-  }
-  return text;
+  return hex_of(std::as_bytes(std::span(digest)));
 }
 
 std::string sha256_hex(std::string_view text) {

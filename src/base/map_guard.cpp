@@ -6,10 +6,10 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <mutex>
 #include <utility>
 
 #include "nearlite/base/error.h"
+#include "nearlite/base/once.h"
 
 namespace nearlite {
 namespace {
@@ -83,8 +83,8 @@ void on_bus_error(int signal, siginfo_t* info, void* context) noexcept {
 }
 
 void install_once() {
-  static std::once_flag installed;
-  std::call_once(installed, [] {
+  static Once installed;
+  installed.call([] {
     // Made now, since the handler must not be the first to ask for them.
     slot_of(1);
     page_bytes();

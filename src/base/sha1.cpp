@@ -6,18 +6,14 @@
 
 #include <array>
 
+#include "nearlite/base/hex.h"
+
 namespace nearlite {
 
 std::string sha1_hex(std::string_view text) {
   std::array<unsigned char, SHA_DIGEST_LENGTH> digest{};
   ::SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string hex;
-  for (const unsigned char byte : digest) {
-    hex += kDigits[byte >> 4U];
-    hex += kDigits[byte & 15U];
-  }
-  return hex;
+  return hex_of(std::as_bytes(std::span(digest)));
 }
 
 }  // namespace nearlite

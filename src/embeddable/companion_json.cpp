@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "nearlite/base/hex.h"
+
 namespace nearlite {
 namespace {
 
@@ -43,13 +45,6 @@ std::string dump(const Json& json) {
 
 std::string quoted(const std::string& text) { return dump(Json(text)); }
 
-std::string hash_text(std::uint64_t hash) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text(16, '0');
-  for (std::size_t i = 16; i-- > 0; hash >>= 4) text[i] = kDigits[hash & 15U];
-  return text;
-}
-
 /// Written piece by piece: an object of the JSON library needs memory to be destroyed, which ends
 /// the process when there is none.
 std::string entry_of(const RecordEntry& entry) {
@@ -65,7 +60,7 @@ std::string entry_of(const RecordEntry& entry) {
     text += ",\"chunk_hashes\":[";
     for (const std::uint64_t hash : entry.passage_hashes) {
       if (text.back() != '[') text += ',';
-      text += '"' + hash_text(hash) + '"';
+      text += '"' + hex_of(hash) + '"';
     }
     text += ']';
   } else {

@@ -5,21 +5,12 @@
 
 #include "damaged_rows.h"
 #include "nearlite/base/error.h"
+#include "nearlite/base/hex.h"
 
 namespace nearlite {
 namespace {
 
 using Json = nlohmann::json;
-
-std::string hex_of(const Blob& blob) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string hex;
-  for (const std::byte byte : blob.bytes) {
-    hex += kDigits[std::to_integer<unsigned>(byte) >> 4];
-    hex += kDigits[std::to_integer<unsigned>(byte) & 15U];
-  }
-  return hex;
-}
 
 Blob blob_of(const std::string& hex) {
   if (hex.size() % 2 != 0 || hex.find_first_not_of("0123456789abcdef") != std::string::npos) {
@@ -41,7 +32,7 @@ Json json_of(const Value& value) {
     Json operator()(std::int64_t number) const { return number; }
     Json operator()(double number) const { return number; }
     Json operator()(const std::string& text) const { return text; }
-    Json operator()(const Blob& blob) const { return Json{{"blob", hex_of(blob)}}; }
+    Json operator()(const Blob& blob) const { return Json{{"blob", hex_of(blob.bytes)}}; }
   };
   return std::visit(Visitor{}, value);
 }

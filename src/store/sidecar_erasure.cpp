@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "nearlite/base/error.h"
+#include "nearlite/base/hex.h"
 #include "nearlite/store/sidecar.h"
 #include "sidecar_state.h"
 
@@ -42,12 +43,7 @@ std::string random_hex() {
   unsigned char bytes[kSaltBytes];
   if (::getrandom(bytes, sizeof bytes, 0) != static_cast<ssize_t>(sizeof bytes))
     throw Unavailable("the system has no random numbers");
-  std::string hex;
-  for (const unsigned char byte : bytes) {
-    hex += "0123456789abcdef"[byte >> 4U];
-    hex += "0123456789abcdef"[byte & 15U];
-  }
-  return hex;
+  return hex_of(std::as_bytes(std::span(bytes)));
 }
 
 }  // namespace

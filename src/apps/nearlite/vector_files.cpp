@@ -12,6 +12,7 @@
 #include "nearlite/base/clock.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/base/hex.h"
 #include "nearlite/store/connection.h"
 
 namespace nearlite::cli {
@@ -24,12 +25,6 @@ static_assert(std::endian::native == std::endian::little,
 
 constexpr std::size_t kMaxDim = 65'536;
 constexpr std::size_t kMaxHeader = 65'535;
-
-std::string hash_text(std::uint64_t hash) {
-  std::array<char, 17> text{};
-  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(hash));
-  return text.data();
-}
 
 /// The shortest decimals that give the same floats again.
 std::string floats_text(std::span<const float> vector) {
@@ -53,7 +48,7 @@ Json head_of(const std::string& store, const TransferRecord& record) {
   if (!record.key.table.empty()) json["table"] = record.key.table;
   json["model"] = record.model;
   json["identity"] = record.identity;
-  json["text_hash"] = hash_text(record.text_hash);
+  json["text_hash"] = hex_of(record.text_hash);
   json["embedded_at"] = record.embedded_at;
   return json;
 }
