@@ -5,6 +5,7 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/base/folder.h"
 #include "nearlite/base/names.h"
 #include "nearlite/databases/governance_rules.h"
 #include "nearlite/databases/seed_store.h"
@@ -32,12 +33,11 @@ bool same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
 std::vector<std::filesystem::path> sidecar_folders_in(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> folders;
   std::error_code failed;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
-    if (entry.path().extension() == ".nearlite" && entry.is_directory(failed)) {
-      folders.push_back(entry.path());
-    }
+  for (const std::string& name : names_in(folder)) {
+    const std::filesystem::path path = folder / name;
+    if (path.extension() == ".nearlite" && std::filesystem::is_directory(path, failed))
+      folders.push_back(path);
   }
-  std::sort(folders.begin(), folders.end());
   return folders;
 }
 

@@ -8,6 +8,7 @@
 
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/base/folder.h"
 #include "nearlite/databases/config.h"
 
 namespace nearlite {
@@ -63,14 +64,12 @@ std::filesystem::path find_sidecar_folder(const std::filesystem::path& database,
     if (!failed) return find_sidecar_folder(real);
   }
   const auto parent = std::filesystem::absolute(database).parent_path();
-  for (const auto& entry : std::filesystem::directory_iterator(parent, failed)) {
-    const std::filesystem::path kept = identity_file(entry.path());
-    if (entry.path().extension() != ".nearlite" ||
-        !std::filesystem::is_regular_file(kept, failed)) {
+  for (const std::string& name : names_in(parent)) {
+    const std::filesystem::path folder = parent / name;
+    const std::filesystem::path kept = identity_file(folder);
+    if (folder.extension() != ".nearlite" || !std::filesystem::is_regular_file(kept, failed))
       continue;
-    }
-    if (read_file(kept) == identity_of(file) + "\n" && is_orphaned(entry.path()))
-      return entry.path();
+    if (read_file(kept) == identity_of(file) + "\n" && is_orphaned(folder)) return folder;
   }
   return usual;
 }

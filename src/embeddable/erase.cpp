@@ -9,6 +9,7 @@
 #include "mixin_state.h"
 #include "nearlite/base/error.h"
 #include "nearlite/base/files.h"
+#include "nearlite/base/folder.h"
 #include "nearlite/store/lease.h"
 #include "record_decisions.h"
 
@@ -80,6 +81,17 @@ bool is_plain_file(const std::filesystem::path& file) {
   return std::filesystem::is_regular_file(file, failed);
 }
 
+/// All files below a folder; links to folders in it are not followed.
+void add_files_of(const std::filesystem::path& folder, std::vector<std::filesystem::path>& files) {
+  for (const std::string& name : names_in(folder)) {
+    const std::filesystem::path path = folder / name;
+    std::error_code failed;
+    if (is_plain_file(path)) files.push_back(path);
+    if (std::filesystem::is_directory(std::filesystem::symlink_status(path, failed)))
+      add_files_of(path, files);
+  }
+}
+
 /// Every file that may hold something of a record of this store, without the database file of the
 /// sidecar, which is read through SQLite.
 std::vector<std::filesystem::path> files_of(const EngineSettings& settings,
@@ -95,18 +107,15 @@ std::vector<std::filesystem::path> files_of(const EngineSettings& settings,
         stems, [&](const std::string& stem) { return name.starts_with(stem + "."); });
   };
   std::error_code failed;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : names_in(folder)) {
     if (!belongs(name) || name.ends_with("-shm")) continue;  // -shm holds page numbers and locks
-    if (std::filesystem::equivalent(entry.path(), settings.sidecar, failed) ||
-        std::filesystem::equivalent(entry.path(), settings.database, failed)) {
+    const std::filesystem::path path = folder / name;
+    if (std::filesystem::equivalent(path, settings.sidecar, failed) ||
+        std::filesystem::equivalent(path, settings.database, failed)) {
       continue;
     }
-    if (is_plain_file(entry.path())) files.push_back(entry.path());
-    if (!entry.is_directory(failed)) continue;
-    for (const auto& inner : std::filesystem::recursive_directory_iterator(entry.path(), failed)) {
-      if (is_plain_file(inner.path())) files.push_back(inner.path());
-    }
+    if (is_plain_file(path)) files.push_back(path);
+    if (std::filesystem::is_directory(path, failed)) add_files_of(path, files);
   }
   for (const std::filesystem::path& file : also) {
     for (const char* suffix : {"", "-wal"}) {

@@ -9,6 +9,7 @@
 #include "../model_choice.h"
 #include "../text_input.h"
 #include "nearlite/base/error.h"
+#include "nearlite/base/folder.h"
 #include "nearlite/encoder/language_fit.h"
 #include "nearlite/service/model_verification.h"
 
@@ -36,11 +37,9 @@ struct FoundModel {
 std::vector<fs::path> folders_in(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> folders;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->is_directory(error)) folders.push_back(entry->path());
+  for (const std::string& name : names_in(folder)) {
+    if (fs::is_directory(folder / name, error)) folders.push_back(folder / name);
   }
-  std::ranges::sort(folders);
   return folders;
 }
 
