@@ -23,15 +23,6 @@ double severity_of(GateAction action) {
   return 1;
 }
 
-/// The rules are named like the identifiers, in lower case.
-std::string license_id(const std::string& rule) {
-  std::string id = rule;
-  std::ranges::transform(id, id.begin(), [](char c) {
-    return static_cast<char>(c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c);
-  });
-  return id;
-}
-
 /// A rule alerts once, however often it is found in the parts of a hit.
 void alert(const GateFinding& finding, HitGovernance& governance) {
   const double severity = severity_of(finding.action);
@@ -64,6 +55,14 @@ void redact(const Gate& gate, std::string& text, HitGovernance& governance) {
 }
 
 }  // namespace
+
+std::string license_id(std::string_view rule) {
+  std::string id(rule);
+  std::ranges::transform(id, id.begin(), [](char c) {
+    return static_cast<char>(c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c);
+  });
+  return id;
+}
 
 const std::set<std::string>& default_license_denylist() {
   static const std::set<std::string> kDenied = {"GPL-2.0", "GPL-3.0", "LGPL-3.0", "AGPL-3.0",

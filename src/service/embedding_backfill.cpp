@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <set>
 #include <thread>
 
 #include "nearlite/base/error.h"
@@ -21,10 +20,10 @@ LogRecord line(LogLevel level, std::string message, const BackfillRequest& reque
   return record;
 }
 
-/// The rules that governance names ("eval-use at 4-9, gpl-3.0 at 20-27"), each once; none in any
-/// other reason ("no text").
-std::set<std::string> rules_in(std::string_view reason) {
-  std::set<std::string> rules;
+/// The rules that governance names ("eval-use at 4-9, gpl-3.0 at 20-27"), each once, in their
+/// order; none in any other reason ("no text").
+std::vector<std::string> rules_in(std::string_view reason) {
+  std::vector<std::string> rules;
   while (!reason.empty()) {
     std::string_view piece = reason.substr(0, reason.find(", "));
     reason.remove_prefix(std::min(piece.size() + 2, reason.size()));
@@ -36,7 +35,7 @@ std::set<std::string> rules_in(std::string_view reason) {
     // "nothing is left of the text: mail-address at 3-20"
     if (const std::size_t colon = piece.rfind(": "); colon != std::string_view::npos)
       piece.remove_prefix(colon + 2);
-    rules.emplace(piece);
+    if (std::ranges::find(rules, piece) == rules.end()) rules.emplace_back(piece);
   }
   return rules;
 }
@@ -140,7 +139,8 @@ void EmbeddingBackfill::count(const StoreBackfill& done) {
   records("removed", result.removed);
   records("unchanged", result.unchanged);
   records("blocked", result.blocked);
-  if (!result.stopped) {  // what a whole run leaves behind, without another look at all rows
+  // What a whole run leaves behind, without another look at all rows.
+  if (!result.stopped && result.failed == 0) {
     const auto state = [&](std::string_view name, std::size_t number) {
       metrics_.set("embedding_records", {{"store", done.store}, {"state", name}},
                    static_cast<double>(number));
@@ -154,13 +154,10 @@ void EmbeddingBackfill::count(const StoreBackfill& done) {
   metrics_.observe("embedding_backfill_duration_seconds", {{"store", done.store}},
                    result.wall_ms / 1000);
   for (const SkippedRecord& blocked : result.blocked_records) {
-    // "gpl-3.0 at 3-20": the rule stands first. Licences are a closed list, other rules may be the
-    // user's own.
-    const std::string rule = blocked.reason.substr(0, blocked.reason.find(' '));
-    std::string license = rule;
-    std::ranges::transform(license, license.begin(), [](char c) {
-      return static_cast<char>(c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c);
-    });
+    const std::vector<std::string> rules = rules_in(blocked.reason);
+    if (rules.empty()) continue;
+    // Licences are a closed list, other rules may be the user's own.
+    const std::string license = license_id(rules.front());
     if (default_license_denylist().contains(license))
       metrics_.add("embedding_backfill_skipped_total",
                    {{"db", done.class_name}, {"license", license}});

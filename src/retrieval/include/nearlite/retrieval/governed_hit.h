@@ -35,6 +35,9 @@ const std::set<std::string>& default_license_denylist();
 /// SHA-256 of the text in lower case without its blanks: equal for equal license texts.
 std::string text_fingerprint(std::string_view text);
 
+/// The identifier of a license rule: "gpl-3.0" is "GPL-3.0".
+std::string license_id(std::string_view rule);
+
 /// Looks at the row's whole text, where it is known, and at everything of the hit that would
 /// leave: fields, passage and reason. Secrets and personal data in the latter are replaced by
 /// [REDACTED]. An alert forbids the hit where its severity is above the limit.
