@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <exception>
+#include <new>
 
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
@@ -87,6 +88,8 @@ Content content_of(const EmbeddableDBMixin& db, const Record& record,
   } catch (
       const InvalidArgument& error) {  // the record itself is wrong: it will be so the next time
     return skipped(error.what(), xxh3_64(error.what()));
+  } catch (const std::bad_alloc&) {  // no fault of the record's
+    throw;
   } catch (const std::exception& error) {
     Content content;
     content.kind = Content::Kind::kFailed;

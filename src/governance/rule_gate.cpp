@@ -105,15 +105,16 @@ std::string redacted(std::string_view text, std::span<const GateFinding> finding
 }
 
 /// RE2 throws through pthread_once where there is no memory; the C library then loads its unwinder,
-/// which needs some, or ends the process. Here there is still enough of it.
-void load_unwinder() {
+/// which needs some, or ends the process. When a program starts there is enough of it.
+const bool unwinder_loaded = [] {
   static std::once_flag never;
   try {
     std::call_once(never, [] { throw std::bad_alloc(); });
   } catch (const std::bad_alloc&) {
-    return;
+    return true;
   }
-}
+  return false;
+}();
 
 }  // namespace
 
@@ -193,7 +194,6 @@ struct RuleGate::State {
 };
 
 RuleGate::RuleGate(RuleSet rules, GateLevel level) : state_(std::make_unique<State>()) {
-  load_unwinder();
   for (const Rule& rule : rules.rules) check_rule(rule);
   state_->rules = std::move(rules);
   state_->level = level;

@@ -144,14 +144,19 @@ int tokenize(Fts5Tokenizer* self, void* context, int flags, const char* bytes, i
   return SQLITE_OK;
 }
 
+/// Null where this SQLite was built without FTS5. Any other failure is an error: a sidecar opened
+/// as if there were no words would leave those of removed records behind.
 fts5_api* api_of(sqlite3* db) {
   sqlite3_stmt* raw = nullptr;
-  // Fails where this SQLite was built without FTS5.
-  if (sqlite3_prepare_v2(db, "SELECT fts5(?1)", -1, &raw, nullptr) != SQLITE_OK) return nullptr;
+  int code = sqlite3_prepare_v2(db, "SELECT fts5(?1)", -1, &raw, nullptr);
+  if (code == SQLITE_ERROR) return nullptr;  // no such function
   fts5_api* api = nullptr;
-  sqlite3_bind_pointer(raw, 1, static_cast<void*>(&api), "fts5_api_ptr", nullptr);
-  sqlite3_step(raw);
-  sqlite3_finalize(raw);
+  if (code == SQLITE_OK) {
+    code = sqlite3_bind_pointer(raw, 1, static_cast<void*>(&api), "fts5_api_ptr", nullptr);
+    if (code == SQLITE_OK) code = sqlite3_step(raw);
+    sqlite3_finalize(raw);
+  }
+  if (code != SQLITE_ROW || api == nullptr) throw_sqlite(db, code, "cannot find SQLite's FTS5");
   return api;
 }
 

@@ -4,9 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <numeric>
+#include <random>
 
 #include "nearlite/base/error.h"
 #include "vector_engine.h"
@@ -50,8 +53,8 @@ void add(NoteDB& notes, Connection& db, std::int64_t first, std::int64_t count) 
   while (rows.step()) {
     Record record;
     record.set("body", std::string(rows.text(1)));
-    notes.add_embedding(rows.int64(0), record, "note");
-    say(std::to_string(rows.int64(0)) + " " + record.get("body"));
+    if (notes.add_embedding(rows.int64(0), record, "note"))
+      say(std::to_string(rows.int64(0)) + " " + record.get("body"));
   }
 }
 
@@ -177,6 +180,37 @@ std::size_t judge(const std::filesystem::path& folder, Checker checker,
     return checker.num_failures() + 1;
   }
   return checker.num_failures();
+}
+
+Verdict run_disturbed(const Settings& settings, const Template& start, std::size_t count,
+                      std::size_t runs, const std::function<Disturbance(std::size_t)>& made) {
+  std::vector<std::size_t> cases(count);
+  std::iota(cases.begin(), cases.end(), std::size_t{0});
+  std::mt19937_64 random(settings.seed);
+  std::shuffle(cases.begin(), cases.end(), random);
+  if (cases.size() > runs) cases.resize(runs);
+  const auto self = std::filesystem::read_symlink("/proc/self/exe").string();
+  const auto folder = settings.folder / "disturbed";
+  Verdict verdict;
+  std::size_t num_refused = 0;
+  for (const std::size_t number : cases) {
+    const Disturbance one = made(number);
+    start.copy_to(folder, one.task);
+    const Outcome outcome = run({self, "--worker", folder.string(), one.task}, one.environment);
+    ++verdict.runs;
+    std::size_t failures = judge(folder, start.checker(), outcome.printed);
+    if (outcome.exit_code == 4) ++num_refused;
+    if (outcome.exit_code != 0 && outcome.exit_code != 4) {
+      std::printf("FAILED: it ended with signal %d, exit code %d\n", outcome.signal,
+                  outcome.exit_code);
+      ++failures;
+    }
+    if (failures > 0) std::printf("  after %s with %s\n", one.task.c_str(), one.place.c_str());
+    verdict.failures += failures;
+    if (verdict.failures > 20) break;
+  }
+  std::printf("exit code 4 in %zu of %zu runs\n", num_refused, verdict.runs);
+  return verdict;
 }
 
 }  // namespace nearlite::fault_test

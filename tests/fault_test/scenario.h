@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -66,6 +67,17 @@ struct Verdict {
   std::size_t runs = 0;
   std::size_t failures = 0;
 };
+
+/// A disturbed run of one task.
+struct Disturbance {
+  std::string task;
+  std::map<std::string, std::string> environment;  // what disturbs it
+  std::string place;                               // for the message of a failure
+};
+/// Runs at most `runs` of the `count` cases that `made` gives by number, in an order of the seed's.
+/// Each must end with exit code 0 or 4, and hold what judge() asks.
+Verdict run_disturbed(const Settings& settings, const Template& start, std::size_t count,
+                      std::size_t runs, const std::function<Disturbance(std::size_t)>& made);
 
 /// A kill, and an error, at every call into the system that changes a file (strace).
 Verdict test_calls(const Settings& settings, const Template& start);
