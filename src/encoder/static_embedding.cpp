@@ -18,7 +18,7 @@ StaticConfig read_static_config(const std::filesystem::path& folder) {
   for (const char* name : {"weights", "mapping"}) {
     if (weights.names_of_all().contains(name)) {
       throw CorruptData(folder.string() + ": the tensor '" + name +
-                            "' of a quantized vocabulary is not supported");
+                        "' of a quantized vocabulary is not supported");
     }
   }
   config.rows = shape[0];
