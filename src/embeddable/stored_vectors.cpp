@@ -16,27 +16,13 @@ double dot(std::span<const float> a, std::span<const float> b) {
   return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
 }
 
-std::optional<std::size_t> position_in(const DeltaView& delta, std::int64_t slot) {
-  std::size_t low = 0;
-  std::size_t high = delta.num_rows;  // slots arrive in ascending order
-  while (low < high) {
-    const std::size_t middle = (low + high) / 2;
-    if (delta.delta->id_at(middle) < VectorId{slot})
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  if (low == delta.num_rows || delta.delta->id_at(low) != VectorId{slot}) return std::nullopt;
-  return low;
-}
-
 std::span<const float> vector_in(const IndexSnapshot& snapshot, std::int64_t slot) {
   if (snapshot.tombstones().contains(VectorId{slot})) return {};
   for (const SnapshotPart& part : snapshot.parts()) {
     if (const auto position = part.segment->position_of(VectorId{slot}))
       return part.segment->vector_at(*position);
   }
-  if (const auto position = position_in(snapshot.delta(), slot))
+  if (const auto position = snapshot.delta().position_of(VectorId{slot}))
     return snapshot.delta().delta->vector_at(*position);
   return {};
 }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "nearlite/index/snapshot.h"
@@ -11,9 +10,6 @@ namespace nearlite {
 /// The vector of a slot, bit for bit as it is stored; empty if it is not live. Valid as long as the
 /// snapshot. Throws CorruptData if its block is damaged.
 std::span<const float> vector_in(const IndexSnapshot& snapshot, std::int64_t slot);
-
-/// Where the slot stands in a delta, if it does.
-std::optional<std::size_t> position_in(const DeltaView& delta, std::int64_t slot);
 
 /// The scalar product, in a fixed order of additions.
 double dot(std::span<const float> a, std::span<const float> b);

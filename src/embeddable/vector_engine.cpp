@@ -56,7 +56,7 @@ struct VectorEngine::Loaded {
     for (const auto& segment : segments) {
       if (segment->position_of(id_of(slot))) return true;
     }
-    return position_in(DeltaView(delta), slot).has_value();
+    return DeltaView(delta).position_of(VectorId{slot}).has_value();
   }
 };
 
@@ -262,17 +262,13 @@ void VectorEngine::count_memory_locked() {
 
 std::vector<std::optional<float>> VectorEngine::similarities(std::span<const float> query,
                                                              std::span<const std::int64_t> slots) {
-  std::vector<std::optional<float>> similarities(slots.size());
   const std::shared_ptr<const IndexSnapshot> snapshot = last_snapshot();
-  if (!snapshot || snapshot->dim() != query.size()) return similarities;
-  const double query_length = std::sqrt(dot(query, query));
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    const std::span<const float> vector = vector_in(*snapshot, slots[i]);
-    if (vector.empty()) continue;
-    const double lengths = query_length * std::sqrt(dot(vector, vector));
-    if (lengths > 0) similarities[i] = static_cast<float>(dot(query, vector) / lengths);
-  }
-  return similarities;
+  if (!snapshot || snapshot->dim() != query.size())
+    return std::vector<std::optional<float>>(slots.size());
+  std::vector<VectorId> ids;
+  ids.reserve(slots.size());
+  for (const std::int64_t slot : slots) ids.push_back(VectorId{slot});
+  return snapshot->similarities(query, ids);
 }
 
 std::vector<std::vector<float>> VectorEngine::vectors(std::span<const std::int64_t> slots) {

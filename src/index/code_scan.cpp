@@ -15,49 +15,35 @@
 namespace nearlite {
 namespace {
 
-constexpr std::int32_t kCodeOffset = 128;
 constexpr int kHalfOffset = 8;  // what is taken from a high half, so that products stay small
 
 float rounded_up(double value) {
   return std::nextafter(static_cast<float>(value), std::numeric_limits<float>::infinity());
 }
 
-/// A query as multiples of one or two steps, and how much that misses.
-class CodedQuery {
- public:
-  /// Of signed bytes from -most to most; with a second plane for what the first one misses.
-  CodedQuery(std::span<const float> unit, int most, bool second)
-      : plane1(code_stride(unit.size())), plane2(second ? plane1.size() : 0) {
+/// A query as multiples of a step, and how much that misses.
+struct CodedQuery {
+  explicit CodedQuery(std::span<const float> unit) : plane(code_stride(unit.size())) {
+    constexpr int kMost = 127;
     float largest = 0;
     for (const float value : unit) largest = std::max(largest, std::abs(value));
-    const double s1 = static_cast<double>(largest) / most;
-    const double s2 = s1 / (2 * most);
-    scale1 = static_cast<float>(s1);
-    scale2 = static_cast<float>(s2);
+    const double step = static_cast<double>(largest) / kMost;
+    scale = static_cast<float>(step);
     double error = 0;
     for (std::size_t j = 0; j < unit.size(); ++j) {
       const auto value = static_cast<double>(unit[j]);
-      const int q1 = std::clamp(static_cast<int>(std::lround(value / s1)), -most, most);
-      double missed = value - static_cast<double>(scale1) * q1;
-      plane1[j] = static_cast<std::int8_t>(q1);
-      sum1 += q1;
-      if (second) {
-        const int q2 = std::clamp(static_cast<int>(std::lround(missed / s2)), -most, most);
-        missed -= static_cast<double>(scale2) * q2;
-        plane2[j] = static_cast<std::int8_t>(q2);
-        sum2 += q2;
-      }
+      const int code = std::clamp(static_cast<int>(std::lround(value / step)), -kMost, kMost);
+      const double missed = value - static_cast<double>(scale) * code;
+      plane[j] = static_cast<std::int8_t>(code);
+      sum += code;
       error += missed * missed;
     }
     error_norm = rounded_up(std::sqrt(error));
   }
 
-  std::vector<std::int8_t> plane1;  // [code_stride(dim)]
-  std::vector<std::int8_t> plane2;
-  float scale1 = 0;
-  float scale2 = 0;
-  std::int32_t sum1 = 0;
-  std::int32_t sum2 = 0;
+  std::vector<std::int8_t> plane;  // [code_stride(dim)]
+  float scale = 0;
+  std::int32_t sum = 0;
   float error_norm = 0;  // |u - u^|
 };
 
@@ -95,21 +81,20 @@ struct CodeCandidate {
 };
 
 struct CodeScan::State {
-  State(const CodeTable& coded, std::span<const float> unit, std::span<const float> lengths,
+  State(const CodeTable& of, std::span<const float> unit, std::span<const float> lengths,
         std::span<const VectorId> names, const Collector& into, const CodeScan::Rows& of_rows)
-      : table(coded),
-        coarse(unit, 127, false),
-        fine(unit, 127, true),
+      : table(of),
+        coded(unit),
         norms(lengths),
         ids(names),
         collector(into),
         rows(of_rows),
         pairs(code_pairs(unit.size())),
         plane(2 * pairs),
-        codes(code_stride(unit.size()), 0),
         lower(into.k(), into.floor()),
-        filtered(into.is_filtered()) {
-    std::memcpy(plane.data(), coarse.plane1.data(), plane.size() * sizeof(std::int32_t));
+        filtered(into.is_filtered()),
+        next_settling(std::max(kFewPending, 32 * into.k())) {
+    std::memcpy(plane.data(), coded.plane.data(), plane.size() * sizeof(std::int32_t));
     low_plane.resize((pairs + 7) / 8 * 8);
     high_plane.resize(low_plane.size());
     for (std::size_t pair = 0; pair < pairs; ++pair) {
@@ -127,11 +112,11 @@ struct CodeScan::State {
       along += value * direction[j];
     }
     bounds = {
-        .factor = 16.0F * coarse.scale1,
-        .shift = 7.5F * coarse.scale1 * static_cast<float>(coarse.sum1),
-        .offset = kHalfOffset * coarse.sum1,
+        .factor = 16.0F * coded.scale,
+        .shift = 7.5F * coded.scale * static_cast<float>(coded.sum),
+        .offset = kHalfOffset * coded.sum,
         .mean_product = static_cast<float>(product),
-        .error_norm = coarse.error_norm,
+        .error_norm = coded.error_norm,
         .norm = rounded_up(std::sqrt(length)),
         .along = static_cast<float>(along),
         .across = rounded_up(std::sqrt(std::max(0.0, length - along * along)) + 1e-7),
@@ -155,27 +140,24 @@ struct CodeScan::State {
   void score(std::span<const CodeCandidate> some);
   /// What a row must be able to reach.
   float floor() const noexcept { return std::max(lower.floor(), collector.floor()); }
-  /// Bounds by whole codes and both planes of the query: the narrowest there are.
-  CodeCandidate narrowed(std::uint32_t row, LowerBounds& lowest);
 
   const CodeTable& table;
-  CodedQuery coarse;  // for high halves
-  CodedQuery fine;    // for whole codes
+  CodedQuery coded;
   std::span<const float> norms;
   std::span<const VectorId> ids;
   const Collector& collector;
   const Rows& rows;
   std::size_t pairs;
-  std::vector<std::int32_t> plane;       // coarse, [2 * pairs] words
+  std::vector<std::int32_t> plane;       // coded, [2 * pairs] words
   std::vector<std::int32_t> low_plane;   // every second of them, padded
   std::vector<std::int32_t> high_plane;  // and the others
   std::vector<std::int32_t> planes;      // [2 * pairs, 4]: of this query and three scanned with it
   HighBounds bounds;
-  std::vector<std::uint8_t> codes;  // of one row
   LowerBounds lower;
   bool filtered;
   std::vector<Pending> pending;
-  std::size_t most_pending = kFewPending;
+  std::size_t next_settling;  // rows: when as many were scanned
+  std::size_t most_pending = SIZE_MAX;
   std::size_t num_refined = 0;
   std::vector<CodeCandidate> candidates;
 };
@@ -241,37 +223,44 @@ void CodeScan::State::take(std::size_t first, std::size_t count, const std::int3
       pending.push_back({upper[i], static_cast<std::uint32_t>(row), products[i]});
     }
   }
-  if (pending.size() >= most_pending) refine_best();
+  if (first + count < next_settling && pending.size() < most_pending) return;
+  refine_best();
+  next_settling = 2 * (first + count);
 }
 
 void CodeScan::State::refine_best() {
-  const std::size_t count = std::min(pending.size(), collector.k() + 8);
-  if (count == 0) return;
-  std::vector<float> uppers;
-  uppers.reserve(pending.size());
-  for (const Pending& one : pending) uppers.push_back(one.upper);
-  const auto last = uppers.begin() + static_cast<std::ptrdiff_t>(count - 1);
-  std::nth_element(uppers.begin(), last, uppers.end(), std::greater<>());
-  // Both lists stay in the order of rows, as they lie in memory.
-  std::vector<Pending> best_pending;
-  best_pending.reserve(count);
+  // About k of them: the border is that of a sample, since sorting all would cost more than it
+  // spares. Both lists stay in the order of rows, as they lie in memory.
+  constexpr std::size_t kSample = 256;
+  const std::size_t wanted = collector.k() + collector.k() / 4 + 8;
+  float border = -std::numeric_limits<float>::infinity();
+  if (wanted < pending.size()) {
+    std::vector<float> sample;
+    const std::size_t step = (pending.size() + kSample - 1) / kSample;
+    for (std::size_t i = 0; i < pending.size(); i += step) sample.push_back(pending[i].upper);
+    const auto at =
+        sample.begin() + static_cast<std::ptrdiff_t>(wanted * (sample.size() - 1) / pending.size());
+    std::nth_element(sample.begin(), at, sample.end(), std::greater<>());
+    border = *at;
+  }
+  std::vector<Pending> best;
+  best.reserve(2 * wanted);
   std::erase_if(pending, [&](const Pending& one) {
-    if (one.upper < *last || best_pending.size() == count) return false;
-    best_pending.push_back(one);
+    if (one.upper < border) return false;
+    best.push_back(one);
     return true;
   });
-  const auto from = static_cast<std::ptrdiff_t>(candidates.size());
-  refine(best_pending);
-  const std::vector<CodeCandidate> best(candidates.begin() + from, candidates.end());
-  candidates.resize(static_cast<std::size_t>(from));
-  score(best);
+  refine(best);
   std::erase_if(pending, [&](const Pending& one) { return one.upper < floor(); });
-  most_pending = std::max(kFewPending, 2 * pending.size());
+  most_pending = std::max(kFewPending + 16 * collector.k(), 2 * pending.size());
 }
 
 void CodeScan::State::score(std::span<const CodeCandidate> some) {
-  for (const CodeCandidate& candidate : some) {
-    if (collector.wants(candidate.upper)) rows.score(candidate.row);
+  constexpr std::size_t kAhead = 4;  // vectors on their way from memory
+  for (std::size_t i = 0; i < some.size(); ++i) {
+    if (!collector.wants(some[i].upper)) break;  // nor those behind it
+    if (i + kAhead < some.size()) rows.ahead(some[i + kAhead].row);
+    rows.score(some[i].row);
   }
 }
 
@@ -294,9 +283,9 @@ void CodeScan::State::refine(std::span<const Pending> some) {
         product_of(low_half(some[i]), pairs, low_plane.data(), high_plane.data());
     // Both are small beside what they are parts of: code = 16 * (high - 8) + low.
     const float product =
-        coarse.scale1 * (16.0F * static_cast<float>(some[i].high_product - bounds.offset) +
-                         static_cast<float>(low));
-    const float error = coarse.error_norm * table.code_norms[row] +
+        coded.scale * (16.0F * static_cast<float>(some[i].high_product - bounds.offset) +
+                       static_cast<float>(low));
+    const float error = coded.error_norm * table.code_norms[row] +
                         bounds.norm * table.residual_norms[row] + bounds.slack;
     const float upper = bounds.mean_product + table.scales[row] * product + error;
     if (upper < floor()) continue;
@@ -305,36 +294,17 @@ void CodeScan::State::refine(std::span<const Pending> some) {
   }
 }
 
-CodeCandidate CodeScan::State::narrowed(std::uint32_t row, LowerBounds& lowest) {
-  constexpr std::uint32_t kOnlyRow = 0;
-  decode_row(table, row, pairs, codes.data());
-  std::int32_t product1 = 0;
-  std::int32_t product2 = 0;
-  row_products()(fine.plane1.data(), codes.data(), codes.size(), &kOnlyRow, 1, &product1);
-  row_products()(fine.plane2.data(), codes.data(), codes.size(), &kOnlyRow, 1, &product2);
-  const float product = fine.scale1 * static_cast<float>(product1 - kCodeOffset * fine.sum1) +
-                        fine.scale2 * static_cast<float>(product2 - kCodeOffset * fine.sum2);
-  const float error = fine.error_norm * table.code_norms[row] +
-                      bounds.norm * table.residual_norms[row] + bounds.slack;
-  const float upper = bounds.mean_product + table.scales[row] * product + error;
-  lowest.add(upper - 2.0F * error);
-  return {upper, row};
-}
-
 void CodeScan::finish() {
   State& s = *state_;
   s.refine_best();
   s.refine(s.pending);
   s.pending.clear();
-  LowerBounds lowest(s.collector.k(), s.floor());
-  std::vector<CodeCandidate> left;
-  for (const CodeCandidate& candidate : s.candidates) {
-    if (candidate.upper >= lowest.floor()) left.push_back(s.narrowed(candidate.row, lowest));
-  }
-  std::sort(left.begin(), left.end(), [](const CodeCandidate& a, const CodeCandidate& b) {
-    return a.upper > b.upper || (a.upper == b.upper && a.row < b.row);
-  });
-  s.score(left);
+  std::erase_if(s.candidates, [&](const CodeCandidate& one) { return one.upper < s.floor(); });
+  std::sort(s.candidates.begin(), s.candidates.end(),
+            [](const CodeCandidate& a, const CodeCandidate& b) {
+              return a.upper > b.upper || (a.upper == b.upper && a.row < b.row);
+            });
+  s.score(s.candidates);
 }
 
 std::int32_t low_product_scalar(const std::uint8_t* low, std::size_t pairs,

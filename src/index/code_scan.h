@@ -23,6 +23,7 @@ class CodeScan {
   struct Rows {
     std::function<void(std::size_t row)> touch;  // told of a row before its low half is read
     std::function<void(std::size_t row)> score;  // offers the row to the collector
+    std::function<void(std::size_t row)> ahead;  // told of a row before it is scored, perhaps
   };
   /// norms, ids: [rows]. What is given must live as long as the scan.
   CodeScan(const CodeTable& table, std::span<const float> unit_query, std::span<const float> norms,

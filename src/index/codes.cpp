@@ -132,21 +132,4 @@ EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms) {
   return encoded;
 }
 
-void decode_row(const CodeTable& table, std::size_t row, std::size_t pairs,
-                std::uint8_t* codes) noexcept {
-  const std::uint8_t* high = table.high.data() + high_index(row, 0, pairs);
-  const std::uint8_t* low = table.low.data() + row * pairs * 4;
-  constexpr std::uint32_t kLow = 0x0F0F0F0FU;
-  for (std::size_t pair = 0; pair < pairs; ++pair) {
-    std::uint32_t high_word;
-    std::uint32_t low_word;
-    std::memcpy(&high_word, high + pair * kCodeBlock * 4, 4);
-    std::memcpy(&low_word, low + pair * 4, 4);
-    const std::uint32_t first = (high_word & kLow) << 4 | (low_word & kLow);
-    const std::uint32_t second = (high_word & ~kLow) | (low_word >> 4 & kLow);
-    std::memcpy(codes + pair * kCodePair, &first, 4);
-    std::memcpy(codes + pair * kCodePair + 4, &second, 4);
-  }
-}
-
 }  // namespace nearlite

@@ -78,8 +78,4 @@ std::vector<double> direction_of(std::span<const float> mean);
 /// norms: [rows] of vector_norm(); a row of norm 0 gets codes of no meaning.
 EncodedRows encode_rows(const VectorRows& rows, std::span<const float> norms);
 
-/// Writes code + 128 of every dimension of one row, [8 * pairs] bytes.
-void decode_row(const CodeTable& table, std::size_t row, std::size_t pairs,
-                std::uint8_t* codes) noexcept;
-
 }  // namespace nearlite

@@ -83,4 +83,18 @@ void DeltaIndex::collect(std::span<const float> unit_query, std::size_t num_rows
   }
 }
 
+std::optional<std::size_t> DeltaView::position_of(VectorId id) const noexcept {
+  std::size_t low = 0;
+  std::size_t high = num_rows;
+  while (low < high) {
+    const std::size_t middle = (low + high) / 2;
+    if (delta->id_at(middle) < id)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (low == num_rows || delta->id_at(low) != id) return std::nullopt;
+  return low;
+}
+
 }  // namespace nearlite

@@ -183,6 +183,17 @@ TEST(BoundRows, AreEqualOnEveryProcessor) {
   }
 }
 
+/// Code of one dimension of one row.
+int code_of(const CodeTable& table, std::size_t row, std::size_t j, std::size_t pairs) {
+  const std::size_t pair = j / kCodePair;
+  const std::size_t at = j % 4;
+  const int shift = j % kCodePair < 4 ? 0 : 4;
+  const std::size_t block = (row / kCodeBlock * pairs + pair) * kCodeBlock;
+  const std::uint8_t high = table.high[(block + row % kCodeBlock) * 4 + at];
+  const std::uint8_t low = table.low[(row * pairs + pair) * 4 + at];
+  return ((high >> shift & 15) << 4 | (low >> shift & 15)) - 128;
+}
+
 TEST(Codes, OfARowAreItsRoundedValues) {
   for (const std::size_t dim : {1U, 3U, 4U, 5U, 8U, 13U, 70U}) {
     const Rows rows = test::gaussian_rows(37, dim, 6);
@@ -190,12 +201,11 @@ TEST(Codes, OfARowAreItsRoundedValues) {
     for (std::size_t i = 0; i < rows.size(); ++i) norms.push_back(vector_norm(rows.row(i)));
     const EncodedRows encoded = encode_rows(rows.view(), norms);
     const CodeTable table = encoded.table();
-    std::vector<std::uint8_t> codes(8 * code_pairs(dim));
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      decode_row(table, i, code_pairs(dim), codes.data());
       for (std::size_t j = 0; j < dim; ++j) {
         const float value = rows.row(i)[j] / norms[i] - table.mean[j];
-        EXPECT_NEAR((static_cast<int>(codes[j]) - 128) * table.scales[i], value,
+        const int code = code_of(table, i, j, code_pairs(dim));
+        EXPECT_NEAR(static_cast<float>(code) * table.scales[i], value,
                     0.5001F * table.scales[i] + 1e-6F);
       }
     }
@@ -326,7 +336,8 @@ TEST(CodeScan, LooksAtTheLowHalvesOfFewRows) {
               if (is_first)
                 collector.offer_accepted(similarity_of(unit, rows.row(row).data(), norms[row]),
                                          rows.ids[row]);
-            }};
+            },
+        .ahead = [](std::size_t) {}};
     const auto scan_all = [&] {
       nearlite::CodeScan scan(table, unit, norms, rows.ids, collector, told);
       for (std::size_t at = 0; at < rows.size(); at += nearlite::CodeScan::kMostRows)

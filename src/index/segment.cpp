@@ -68,6 +68,8 @@ std::span<const float> Segment::vector_at(std::size_t position) const {
 
 namespace {
 
+constexpr std::size_t kRowsAhead = 4;  // on their way from memory while one is scored
+
 /// Rows that a query wants scored one by one, if they are so few that a scan of all codes costs
 /// more. Reading a row that nobody asked for early waits for memory, some 16 times as long as
 /// scanning one.
@@ -133,7 +135,8 @@ void Segment::collect_by_codes(std::span<const std::span<const float>> unit_quer
              [&](std::size_t row) {
                file_->verify(layout_->codes.low.subspan(row * low_bytes, low_bytes));
              },
-         .score = [&, i](std::size_t row) { offer_row(row, unit_queries[i], collectors[i]); }});
+         .score = [&, i](std::size_t row) { offer_row(row, unit_queries[i], collectors[i]); },
+         .ahead = [&](std::size_t row) { prefetch_vector(row); }});
     scans.emplace_back(layout_->codes, unit_queries[i], layout_->norms, layout_->ids, collectors[i],
                        rows[i]);
   }
@@ -176,10 +179,8 @@ void Segment::collect_members(std::span<const VectorId> wanted,
     const auto row = static_cast<std::size_t>(at - layout_->ids.begin());
     if (layout_->norms[row] != 0) rows.push_back(row);
   }
-  constexpr std::size_t kAhead = 4;  // rows on their way from memory while one is scored
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (i + kAhead < rows.size())
-      prefetch_row(layout_->values.data() + rows[i + kAhead] * dim(), dim() * sizeof(float));
+    if (i + kRowsAhead < rows.size()) prefetch_vector(rows[i + kRowsAhead]);
     for (std::size_t j = 0; j < collectors.size(); ++j)
       offer_row(rows[i], unit_queries[j], collectors[j]);
   }
@@ -202,6 +203,34 @@ void Segment::collect_found(std::span<const Neighbor> found, std::span<const flo
     collector.offer(similarity_of(unit_query, vector.data(), layout_->norms[row]), neighbor.id);
   }
   file_->check_unchanged();
+}
+
+void Segment::similarities(std::span<const float> unit_query, std::span<const VectorId> ids,
+                           std::span<std::optional<float>> to) const {
+  file_->check_unchanged();
+  file_->verify(layout_->ids);
+  file_->verify(layout_->norms);
+  struct Wanted {
+    std::size_t row;
+    std::size_t at;
+  };
+  std::vector<Wanted> wanted;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto found = std::lower_bound(layout_->ids.begin(), layout_->ids.end(), ids[i]);
+    if (found == layout_->ids.end() || *found != ids[i]) continue;
+    const auto row = static_cast<std::size_t>(found - layout_->ids.begin());
+    if (layout_->norms[row] != 0) wanted.push_back({row, i});
+  }
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (i + kRowsAhead < wanted.size()) prefetch_vector(wanted[i + kRowsAhead].row);
+    const std::size_t row = wanted[i].row;
+    to[wanted[i].at] = similarity_of(unit_query, vector_at(row).data(), layout_->norms[row]);
+  }
+  file_->check_unchanged();
+}
+
+void Segment::prefetch_vector(std::size_t row) const noexcept {
+  prefetch_row(layout_->values.data() + row * dim(), dim() * sizeof(float));
 }
 
 SearchResult Segment::search(std::span<const float> query, const SearchParams& params) const {

@@ -91,6 +91,24 @@ std::vector<SearchResult> IndexSnapshot::search_batch(std::span<const float> que
   return results;
 }
 
+std::vector<std::optional<float>> IndexSnapshot::similarities(std::span<const float> query,
+                                                              std::span<const VectorId> ids) const {
+  std::vector<std::optional<float>> similarities(ids.size());
+  if (std::ranges::all_of(query, [](float value) { return value == 0; })) return similarities;
+  const std::vector<float> unit = unit_query(query, dim_, {});
+  for (const SnapshotPart& part : parts_) part.segment->similarities(unit, ids, similarities);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (dead_.contains(ids[i])) {
+      similarities[i].reset();
+    } else if (const auto position = delta_.position_of(ids[i])) {
+      const std::span<const float> vector = delta_.delta->vector_at(*position);
+      const float norm = vector_norm(vector);
+      if (norm > 0) similarities[i] = similarity_of(unit, vector.data(), norm);
+    }
+  }
+  return similarities;
+}
+
 std::size_t IndexSnapshot::size() const noexcept {
   std::size_t rows = delta_.num_rows;
   for (const SnapshotPart& part : parts_) rows += part.segment->size();

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <new>
+#include <system_error>
 #include <thread>
 
 #include "nearlite/base/clock.h"
@@ -67,8 +68,13 @@ void side_by_side(std::size_t count, const Work& work) {
     for (std::size_t i = next++; i < count; i = next++) work(i);
   };
   std::vector<std::jthread> helpers;
-  for (std::size_t i = 1; i < std::min(count, available_cpus()); ++i) helpers.emplace_back(take);
-  take();
+  const std::size_t threads = count > 1 ? std::min(count, available_cpus()) : 1;
+  try {
+    while (helpers.size() + 1 < threads) helpers.emplace_back(take);
+    take();
+  } catch (const std::system_error&) {  // there is no further thread: those that there are do all
+    take();
+  }
 }
 
 /// More rows than wanted, of which some will be folded.

@@ -61,6 +61,9 @@ struct DeltaView {
   explicit DeltaView(std::shared_ptr<const DeltaIndex> index)
       : delta(std::move(index)), num_rows(delta ? delta->size() : 0) {}
 
+  /// Where an id stands, if it does: ids arrive in ascending order.
+  std::optional<std::size_t> position_of(VectorId id) const noexcept;
+
   std::shared_ptr<const DeltaIndex> delta;
   std::size_t num_rows = 0;
 };

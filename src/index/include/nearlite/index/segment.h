@@ -95,6 +95,10 @@ class Segment : public VectorIndex {
   /// The same for many queries at once, which share what is read; all of one k and filter.
   void collect(std::span<const std::span<const float>> unit_queries,
                std::span<Collector> collectors) const;
+  /// The similarities that searches report of these ids' rows; of those that are not here, or of
+  /// norm 0, what is there stays. ids, to: equally many.
+  void similarities(std::span<const float> unit_query, std::span<const VectorId> ids,
+                    std::span<std::optional<float>> to) const;
   /// Offers these ids' rows, if they are here: for indexes that found them.
   void collect_found(std::span<const Neighbor> found, std::span<const float> unit_query,
                      Collector& collector) const;
@@ -107,6 +111,7 @@ class Segment : public VectorIndex {
   void collect_members(std::span<const VectorId> wanted,
                        std::span<const std::span<const float>> unit_queries,
                        std::span<Collector> collectors) const;
+  void prefetch_vector(std::size_t row) const noexcept;
   void offer_row(std::size_t row, std::span<const float> unit_query, Collector& collector) const;
 
   std::unique_ptr<BlockFile> file_;

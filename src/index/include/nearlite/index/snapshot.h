@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -41,6 +42,10 @@ class IndexSnapshot : public VectorIndex {
   /// where an exact scan answers. queries: [n, dim] row-major; n may be 0.
   std::vector<SearchResult> search_batch(std::span<const float> queries,
                                          const SearchParams& params) const;
+  /// The similarity to each of these rows, as search() gives it; nothing of an id that is not live
+  /// or a row or query of length 0. Throws InvalidArgument if the query is not [dim] finite values.
+  std::vector<std::optional<float>> similarities(std::span<const float> query,
+                                                 std::span<const VectorId> ids) const;
   /// Writes all live rows as one segment file of store "" and generation 0.
   void save(const std::filesystem::path& file) const override;
   std::size_t size() const noexcept override;  // live rows
