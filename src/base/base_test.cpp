@@ -2,10 +2,14 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <limits>
+#include <span>
 #include <vector>
 
+#include "nearlite/base/ascending.h"
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/clock.h"
 #include "nearlite/base/cpu.h"
@@ -21,6 +25,22 @@ namespace {
 std::filesystem::path fresh_folder() {
   std::string pattern = (std::filesystem::temp_directory_path() / "nearlite-base-XXXXXX").string();
   return ::mkdtemp(pattern.data());
+}
+
+TEST(Ascending, FindsWhatIsThereAndNothingElse) {
+  std::vector<std::int64_t> values;
+  for (std::int64_t value = -40; value < 4000; value += value % 7 == 0 ? 13 : 1)
+    values.push_back(value);
+  values.push_back(std::numeric_limits<std::int64_t>::max());
+  const std::span<const std::int64_t> all = values;
+  for (std::size_t count = 0; count <= values.size(); count += count < 20 ? 1 : 37) {
+    const auto some = all.first(count);
+    for (std::int64_t value = -50; value < 4100; ++value) {
+      const auto at = std::ranges::find(some, value);
+      EXPECT_EQ(find_ascending(some, value), static_cast<std::size_t>(at - some.begin()));
+    }
+  }
+  EXPECT_EQ(find_ascending(all, values.back()), values.size() - 1);
 }
 
 TEST(Utf8, AcceptsWhatIsValidAndPointsAtWhatIsNot) {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <memory>
+#include <unordered_map>
 
 #include "background.h"
 #include "content.h"
@@ -24,12 +24,13 @@ std::size_t passages_for(std::size_t records) { return records + records / 2 + 8
 class Gathering {
  public:
   /// record: its place in the directory.
-  Candidate& of(const SlotDirectory& directory, std::size_t record, std::int64_t slot) {
-    const RecordKey key = directory.key_of(record);
-    const auto [place, is_new] = place_of_.try_emplace(key, found_.size());
+  Candidate& of(const std::shared_ptr<const SlotDirectory>& directory, std::size_t record,
+                std::int64_t slot) {
+    if (directory != directory_) number_by(directory);
+    const auto [place, is_new] = place_of_.try_emplace(record, found_.size());
     if (is_new) {
       Candidate& candidate = found_.emplace_back();
-      candidate.key = key;
+      candidate.key = directory->key_of(record);
       candidate.slot = slot;
     }
     return found_[place->second];
@@ -38,8 +39,18 @@ class Gathering {
   std::vector<Candidate>& found() { return found_; }
 
  private:
+  /// Another directory numbers the records otherwise, and may lack some.
+  void number_by(const std::shared_ptr<const SlotDirectory>& directory) {
+    directory_ = directory;
+    place_of_.clear();
+    for (std::size_t i = 0; i < found_.size(); ++i) {
+      if (const auto record = directory->record_of(found_[i].slot)) place_of_.emplace(*record, i);
+    }
+  }
+
   std::vector<Candidate> found_;
-  std::map<RecordKey, std::size_t> place_of_;
+  std::shared_ptr<const SlotDirectory> directory_;
+  std::unordered_map<std::size_t, std::size_t> place_of_;  // by the number of the record there
 };
 
 /// What may be returned: nothing excluded, all that is required, only what the caller's filter lets
@@ -113,7 +124,7 @@ bool add_nearest(VectorEngine& engine, const CandidateQuery& query, const Restri
     for (std::size_t i = 0; i < slots.size(); ++i) {
       const auto record = directory->record_of(slots[i]);
       if (!record) continue;  // removed since the snapshot was taken
-      Candidate& candidate = gathering.of(*directory, *record, slots[i]);
+      Candidate& candidate = gathering.of(directory, *record, slots[i]);
       if (candidate.similarity) continue;
       candidate.similarity = found.neighbors[found.neighbors.size() - slots.size() + i].similarity;
       candidate.nearest_slot = slots[i];
@@ -142,7 +153,7 @@ bool add_matching(VectorEngine& engine, const std::string& store, const Candidat
     for (const KeywordMatch& match : found.matches) {
       const auto record = directory->record_of(match.slot);
       if (!record) continue;  // written after the question began
-      Candidate& candidate = gathering.of(*directory, *record, match.slot);
+      Candidate& candidate = gathering.of(directory, *record, match.slot);
       if (candidate.keyword_rank != 0) continue;
       candidate.keyword = match.score;
       candidate.keyword_rank = ++records;

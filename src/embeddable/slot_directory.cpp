@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "nearlite/base/ascending.h"
+
 namespace nearlite {
 
 /// The slots of one stretch, in two orders: ascending, and by record.
@@ -133,11 +135,11 @@ void SlotDirectory::append(std::shared_ptr<const Part> part) {
 
 std::optional<std::size_t> SlotDirectory::record_of(std::int64_t slot) const {
   for (std::size_t i = 0; i < parts_.size(); ++i) {
-    const std::vector<std::int64_t>& slots = parts_[i]->slots;
+    const std::span<const std::int64_t> slots = parts_[i]->slots;
     if (slot > slots.back()) continue;
-    const auto found = std::ranges::lower_bound(slots, slot);
-    if (found == slots.end() || *found != slot) return std::nullopt;
-    return first_record_[i] + parts_[i]->records[static_cast<std::size_t>(found - slots.begin())];
+    const std::size_t at = find_ascending(slots, slot);
+    if (at == slots.size()) return std::nullopt;
+    return first_record_[i] + parts_[i]->records[at];
   }
   return std::nullopt;
 }

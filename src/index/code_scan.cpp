@@ -407,7 +407,10 @@ void bound_rows_scalar(const std::int32_t* products, const RowBounds& rows, std:
 }
 
 BoundRows bound_rows() noexcept {
-  static const BoundRows chosen = cpu_features().avx2 ? bound_rows_avx2 : bound_rows_scalar;
+  static const BoundRows chosen = cpu_features().avx512 && cpu_features().avx512_vnni
+                                      ? bound_rows_avx512
+                                  : cpu_features().avx2 ? bound_rows_avx2
+                                                        : bound_rows_scalar;
   return chosen;
 }
 

@@ -123,6 +123,9 @@ void bound_rows_scalar(const std::int32_t* products, const RowBounds& rows, std:
 void bound_rows_avx2(const std::int32_t* products, const RowBounds& rows, std::size_t count,
                      const HighBounds& bounds, float floor, float* upper,
                      std::uint64_t* reaching) noexcept;
+void bound_rows_avx512(const std::int32_t* products, const RowBounds& rows, std::size_t count,
+                       const HighBounds& bounds, float floor, float* upper,
+                       std::uint64_t* reaching) noexcept;
 BoundRows bound_rows() noexcept;
 
 }  // namespace nearlite

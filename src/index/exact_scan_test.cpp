@@ -180,6 +180,9 @@ TEST(BoundRows, AreEqualOnEveryProcessor) {
     if (cpu_features().avx2) {
       EXPECT_EQ(run(bound_rows_avx2), expected) << count;
     }
+    if (cpu_features().avx512 && cpu_features().avx512_vnni) {
+      EXPECT_EQ(run(bound_rows_avx512), expected) << count;
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "code_scan.h"
 #include "collector.h"
+#include "nearlite/base/ascending.h"
 #include "nearlite/base/checksum.h"
 #include "nearlite/base/error.h"
 #include "row_codes.h"
@@ -55,9 +56,8 @@ std::span<const VectorId> Segment::ids() const {
 std::optional<std::size_t> Segment::position_of(VectorId id) const {
   file_->check_unchanged();
   file_->verify(layout_->ids);
-  const auto found = std::lower_bound(layout_->ids.begin(), layout_->ids.end(), id);
-  if (found == layout_->ids.end() || *found != id) return std::nullopt;
-  return static_cast<std::size_t>(found - layout_->ids.begin());
+  const std::size_t position = find_ascending(layout_->ids, id);
+  return position < size() ? std::optional(position) : std::nullopt;
 }
 
 std::span<const float> Segment::vector_at(std::size_t position) const {
@@ -192,13 +192,12 @@ void Segment::collect_found(std::span<const Neighbor> found, std::span<const flo
   file_->verify(layout_->ids);
   file_->verify(layout_->norms);
   for (const Neighbor& neighbor : found) {
-    const auto at = std::lower_bound(layout_->ids.begin(), layout_->ids.end(), neighbor.id);
-    if (at == layout_->ids.end() || *at != neighbor.id) {
+    const std::size_t row = find_ascending(layout_->ids, neighbor.id);
+    if (row == size()) {
       throw CorruptData("index over " + file().string() + " returned id " +
                         std::to_string(static_cast<std::int64_t>(neighbor.id)) +
                         ", which is not in the segment");
     }
-    const auto row = static_cast<std::size_t>(at - layout_->ids.begin());
     const std::span<const float> vector = vector_at(row);
     collector.offer(similarity_of(unit_query, vector.data(), layout_->norms[row]), neighbor.id);
   }
@@ -216,10 +215,8 @@ void Segment::similarities(std::span<const float> unit_query, std::span<const Ve
   };
   std::vector<Wanted> wanted;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const auto found = std::lower_bound(layout_->ids.begin(), layout_->ids.end(), ids[i]);
-    if (found == layout_->ids.end() || *found != ids[i]) continue;
-    const auto row = static_cast<std::size_t>(found - layout_->ids.begin());
-    if (layout_->norms[row] != 0) wanted.push_back({row, i});
+    const std::size_t row = find_ascending(layout_->ids, ids[i]);
+    if (row < size() && layout_->norms[row] != 0) wanted.push_back({row, i});
   }
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (i + kRowsAhead < wanted.size()) prefetch_vector(wanted[i + kRowsAhead].row);
