@@ -50,4 +50,6 @@ std::size_t available_cpus() {
   return std::max<std::size_t>(cpus, 1);
 }
 
+std::size_t half_the_cpus() { return std::max<std::size_t>(available_cpus() / 2, 1); }
+
 }  // namespace nearlite

@@ -181,7 +181,7 @@ SearchResult VectorEngine::search(std::span<const float> query, const SearchPara
     remember_question(query);
     SearchParams asked = params;
     if (params.recall < 1.0) asked.recall = 1.0 - (1.0 - params.recall) * missing_share_;
-    SearchResult answer = snapshot.search(query, asked);
+    SearchResult answer = scans_.search(snapshot, query, asked);
     if (answer.path != "exact") audit(snapshot, query, params, answer);
     return answer;
   });

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "joined_scans.h"
 #include "lent_index.h"
 #include "nearlite/base/clock.h"
 #include "nearlite/base/memory_budget.h"
@@ -162,6 +163,7 @@ class VectorEngine {
   EngineSettings settings_;
   std::shared_ptr<SidecarReaders> readers_;  // what read() gives out
   LentIndex index_;                          // of the large segment
+  JoinedScans scans_;
   // What is held in any case: rows in memory, and pages of the sidecar.
   MemoryBudget::Share delta_memory_;
   MemoryBudget::Share page_memory_;

@@ -91,6 +91,13 @@ std::vector<SearchResult> IndexSnapshot::search_batch(std::span<const float> que
   return results;
 }
 
+bool IndexSnapshot::is_scanned(const SearchParams& params) const {
+  return std::ranges::none_of(parts_, [&](const SnapshotPart& part) {
+    const auto index = part.index ? part.index : part.lent_index.lock();
+    return index && index_pays(*part.segment, *index, params, 1);
+  });
+}
+
 std::vector<std::optional<float>> IndexSnapshot::similarities(std::span<const float> query,
                                                               std::span<const VectorId> ids) const {
   std::vector<std::optional<float>> similarities(ids.size());

@@ -112,7 +112,7 @@ class Service {
     const std::string model = service_model(context_, selected);
     require_model(context_, model);
     settings_.shared_encoder =
-        std::make_shared<BatchingEncoder>(lazy_encoder(model, settings_.places, settings_.encoder), 64, 1);
+        std::make_shared<BatchingEncoder>(lazy_encoder(model, settings_.places, settings_.encoder));
     stores_.replace(sources_of(select_stores(context_, arguments_.stores, settings_)));
     check_scheduler();
     Api api({stores_, settings_.shared_encoder, model, system_clock(), context_.log(), metrics_,

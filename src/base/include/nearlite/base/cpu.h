@@ -18,5 +18,7 @@ const CpuFeatures& cpu_features();
 
 /// Processors that this process may use: affinity mask and cgroup quota. At least 1.
 std::size_t available_cpus();
+/// Half as many, at least 1: for work that is done best in few large pieces beside other work.
+std::size_t half_the_cpus();
 
 }  // namespace nearlite

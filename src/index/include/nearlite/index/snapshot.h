@@ -42,6 +42,9 @@ class IndexSnapshot : public VectorIndex {
   /// where an exact scan answers. queries: [n, dim] row-major; n may be 0.
   std::vector<SearchResult> search_batch(std::span<const float> queries,
                                          const SearchParams& params) const;
+  /// Whether search() would scan every part, so that search_batch() is faster than single calls and
+  /// gives the same answers by the same path.
+  bool is_scanned(const SearchParams& params) const;
   /// The similarity to each of these rows, as search() gives it; nothing of an id that is not live
   /// or a row or query of length 0. Throws InvalidArgument if the query is not [dim] finite values.
   std::vector<std::optional<float>> similarities(std::span<const float> query,

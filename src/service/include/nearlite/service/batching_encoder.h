@@ -3,10 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
+#include "nearlite/base/joined_calls.h"
 #include "nearlite/encoder/text_encoder.h"
 
 namespace nearlite {
@@ -17,9 +17,11 @@ namespace nearlite {
 /// each text. For any number of threads.
 class BatchingEncoder : public TextEncoder {
  public:
-  /// most_texts: in a joined batch; at_once: batches that run side by side (0: one per processor).
+  /// most_texts: in a joined batch; at_once: batches that run side by side (0: half
+  /// as many as processors, since callers have other work between their texts).
   explicit BatchingEncoder(std::shared_ptr<const TextEncoder> inner, std::size_t most_texts = 64,
                            std::size_t at_once = 0);
+  ~BatchingEncoder() override;
 
   const ModelInfo& info() const override { return inner_->info(); }
   EncodedBatch encode(std::span<const std::string_view> texts, TextRole role) const override;
@@ -39,19 +41,14 @@ class BatchingEncoder : public TextEncoder {
   std::size_t num_waiting() const;
 
  private:
-  struct Waiting;
-  std::vector<Waiting*> take_batch() const;
-  void run(const std::vector<Waiting*>& batch) const;
-  void add_tokens(Waiting& call, std::size_t text_index, const EncodedBatch& all,
+  struct Call;
+  void run(const JoinedCalls<Call>::Batch& batch) const;
+  void add_tokens(Call& call, std::size_t text_index, const EncodedBatch& all,
                   std::size_t batch_index) const;
-  void hand_over() const;
 
   std::shared_ptr<const TextEncoder> inner_;
   std::size_t most_texts_;
-  std::size_t at_once_;
-  mutable std::mutex mutex_;
-  mutable std::vector<Waiting*> queue_;
-  mutable std::size_t running_ = 0;
+  std::unique_ptr<JoinedCalls<Call>> calls_;
 };
 
 }  // namespace nearlite
