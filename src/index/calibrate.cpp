@@ -38,8 +38,8 @@ std::vector<Group> calibration_queries(const StridedRows& rows, const AskedQuest
   // Of the length of the vector. Questions are about as far from what is stored as stored texts are
   // from each other, and some farther: a small step would find its way back to the stored one too
   // easily.
-  constexpr float kNear = 0.8F;
-  constexpr float kFar = 1.1F;
+  constexpr float kNear = 1.0F;
+  constexpr float kFar = 1.4F;
   constexpr std::size_t kEnough = 16;  // of a group, for a mean of its own
   std::vector<Group> groups{moved_vectors(rows, kNear, 0, 2), moved_vectors(rows, kFar, 1, 2)};
   if (groups[1].size() < kEnough) {

@@ -22,7 +22,7 @@ class RowCodes;
 
 struct GraphOptions {
   std::size_t degree = 32;   // links per row, 4 to 256
-  std::size_t effort = 100;  // candidates looked at for the links of a row, degree to 10,000
+  std::size_t effort = 150;  // candidates looked at for the links of a row, degree to 10,000
   std::uint64_t seed = 1;
   std::size_t threads = 1;    // changes the time only: the file is the same for any number
   AskedQuestions asked = {};  // take part in the calibration
