@@ -43,12 +43,28 @@ void check_models(Sidecar& sidecar, const std::string& store, std::vector<CheckF
   }
 }
 
+std::filesystem::path segment_folder(const EngineSettings& settings) {
+  return std::filesystem::path(settings.sidecar).replace_extension(".vec");
+}
+
+/// No sidecar, or an empty one, though segments were made of it: else it was never begun.
+std::vector<CheckFinding> lost_sidecar(const EngineSettings& settings) {
+  const auto names = names_in(segment_folder(settings));
+  if (std::ranges::none_of(names, [](const auto& name) { return name.ends_with(".vecs"); }))
+    return {};
+  const std::string file = settings.sidecar.string();
+  return {{"sidecar-lost", file,
+           file + " is " + (stamp_of(settings.sidecar) ? "empty" : "missing") +
+               ", though there are files made of it; restore it from a backup, or the next "
+               "backfill embeds all rows again",
+           false}};
+}
+
 /// Files in the folder of segments that nobody knows of.
 std::vector<CheckFinding> foreign_files(Sidecar& sidecar, const EngineSettings& settings) {
   std::set<std::string> known = {"lock"};
   for (const DerivedFile& file : sidecar.derived_files()) known.insert(file.file);
-  std::filesystem::path folder = settings.sidecar;
-  folder.replace_extension(".vec");
+  const std::filesystem::path folder = segment_folder(settings);
   std::vector<CheckFinding> findings;
   for (const std::string& name : names_in(folder)) {
     if (known.contains(name)) continue;
@@ -107,11 +123,12 @@ std::vector<CheckFinding> EmbeddableDBMixin::check(bool repair, CheckDepth depth
   VectorEngine& vectors = engine();
   std::vector<std::int64_t> damaged;
   try {
-    vectors.read([&](Sidecar& sidecar) {
+    const bool is_there = vectors.read([&](Sidecar& sidecar) {
       findings = check_sidecar(sidecar, options_.store_name, depth, damaged);
       for (CheckFinding& finding : foreign_files(sidecar, vectors.settings()))
         findings.push_back(std::move(finding));
     });
+    if (!is_there) return lost_sidecar(vectors.settings());
   } catch (const CorruptData& error) {
     // Nothing can be rebuilt from what cannot be read.
     return {{"sidecar-damaged", sidecar_path().string(), error.what(), false}};

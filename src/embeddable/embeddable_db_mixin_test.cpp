@@ -448,6 +448,30 @@ TEST_F(NotesTest, AnIndexFileAskedForOnceIsKeptByAStoreThatLeavesTheBackendToUs)
   EXPECT_EQ(read_file(file("notes.index")), rewritten);
 }
 
+TEST_F(NotesTest, ALostSidecarIsFoundByCheckAndMadeAnewByBackfill) {
+  note(1, "green door");
+  EXPECT_THAT(open().check(false), IsEmpty());  // never begun
+  for (const bool is_empty : {false, true}) {
+    {
+      NoteDB notes = open();
+      notes.backfill_embeddings({});
+      notes.save_index();
+    }
+    for (const char* part : {"notes.sqlite", "notes.sqlite-wal", "notes.sqlite-shm"})
+      std::filesystem::remove(file(part));
+    if (is_empty) std::ofstream(file("notes.sqlite")).flush();
+    const auto findings = open().check(false);
+    ASSERT_EQ(findings.size(), 1U);
+    EXPECT_EQ(findings[0].code, "sidecar-lost");
+    EXPECT_THAT(findings[0].message, HasSubstr(is_empty ? "empty" : "missing"));
+  }
+  NoteDB notes = open();
+  notes.backfill_embeddings({});
+  EXPECT_THAT(found(notes, "green door"), ElementsAre("1"));
+  notes.check(true);
+  EXPECT_THAT(notes.check(false), IsEmpty());
+}
+
 TEST_F(NotesTest, ADamagedVectorIsFoundByCheckNotReturnedAndEmbeddedAgain) {
   {
     NoteDB notes = open();
