@@ -53,6 +53,14 @@ TEST(Utf8, AcceptsWhatIsValidAndPointsAtWhatIsNot) {
   EXPECT_EQ(find_invalid_utf8("xy\xE2\x82"), 2);         // cut
 }
 
+TEST(Utf8, ACutCodePointIsNotReadBehindTheEnd) {
+  for (const std::string_view text : {"\xC3", "\xE2\x82", "\xF0\x9F\x98", "\xE5"}) {
+    std::size_t at = 0;
+    EXPECT_EQ(next_code_point(text, at), U'\xFFFD');
+    EXPECT_EQ(at, 1U);
+  }
+}
+
 TEST(Utf8, EveryCodePointSurvivesTheRoundTrip) {
   for (char32_t code = 0; code <= 0x10FFFF; ++code) {
     if (code >= 0xD800 && code <= 0xDFFF) continue;

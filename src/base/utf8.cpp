@@ -40,7 +40,10 @@ char32_t next_code_point(std::string_view text, std::size_t& at) noexcept {
   const char32_t lead = byte(0);
   char32_t code = lead;
   std::size_t length = 1;
-  if (lead >= 0xF0) {
+  const std::size_t left = text.size() - at;
+  if (lead >= 0xC0 && left < (lead >= 0xF0 ? 4U : lead >= 0xE0 ? 3U : 2U)) {
+    code = 0xFFFD;  // cut: what a damaged file may hold
+  } else if (lead >= 0xF0) {
     code = ((lead & 0x07U) << 18U) | ((byte(1) & 0x3FU) << 12U) | ((byte(2) & 0x3FU) << 6U) |
            (byte(3) & 0x3FU);
     length = 4;

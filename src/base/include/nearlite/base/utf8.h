@@ -11,7 +11,8 @@ namespace nearlite {
 /// invalid), or nothing if all is well. A NUL byte is an ordinary character.
 std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept;
 
-/// Reads the code point that starts at `at` of valid UTF-8 and moves `at` behind it.
+/// Reads the code point that starts at `at` of valid UTF-8 and moves `at` behind it. Of other text
+/// some code points come out wrong, but nothing behind its end is read.
 char32_t next_code_point(std::string_view text, std::size_t& at) noexcept;
 
 void append_utf8(std::string& text, char32_t code_point);
