@@ -15,8 +15,8 @@ SearchResult JoinedScans::search(const IndexSnapshot& snapshot, std::span<const 
   if (params.filter || params.among || !snapshot.is_scanned(params))
     return snapshot.search(query, params);
   Call mine{.snapshot = snapshot, .query = query, .params = params};
-  calls_.run(mine, joins, work);
-  if (mine.failure) std::rethrow_exception(mine.failure);
+  calls_.run(mine, joins, together,
+             [](Call& call) { call.result = call.snapshot.search(call.query, call.params); });
   return std::move(mine.result);
 }
 
@@ -28,28 +28,14 @@ bool JoinedScans::joins(const Calls::Batch& batch, const Call& call) {
          call.params.index_only == first.params.index_only;
 }
 
-void JoinedScans::work(const Calls::Batch& batch) {
-  if (batch.size() > 1) {
-    try {
-      std::vector<float> queries;
-      for (const Call& call : batch)
-        queries.insert(queries.end(), call.query.begin(), call.query.end());
-      const Call& first = batch.front();
-      std::vector<SearchResult> results = first.snapshot.search_batch(queries, first.params);
-      auto next = results.begin();
-      for (Call& call : batch) call.result = std::move(*next++);
-      return;
-    } catch (const std::exception&) {
-      // One question may be to blame: each is tried alone, and has its own failure.
-    }
-  }
-  for (Call& call : batch) {
-    try {
-      call.result = call.snapshot.search(call.query, call.params);
-    } catch (...) {
-      call.failure = std::current_exception();
-    }
-  }
+void JoinedScans::together(const Calls::Batch& batch) {
+  std::vector<float> queries;
+  for (const Call& call : batch)
+    queries.insert(queries.end(), call.query.begin(), call.query.end());
+  const Call& first = batch.front();
+  std::vector<SearchResult> results = first.snapshot.search_batch(queries, first.params);
+  auto next = results.begin();
+  for (Call& call : batch) call.result = std::move(*next++);
 }
 
 }  // namespace nearlite

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <exception>
 #include <span>
 
 #include "nearlite/base/joined_calls.h"
@@ -23,11 +22,10 @@ class JoinedScans {
     std::span<const float> query;
     const SearchParams& params;
     SearchResult result{};
-    std::exception_ptr failure{};
   };
   using Calls = JoinedCalls<Call>;
   static bool joins(const Calls::Batch& batch, const Call& call);
-  static void work(const Calls::Batch& batch);
+  static void together(const Calls::Batch& batch);
 
   Calls calls_;
 };

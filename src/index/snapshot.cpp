@@ -107,6 +107,8 @@ std::vector<std::optional<float>> IndexSnapshot::similarities(std::span<const fl
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (dead_.contains(ids[i])) {
       similarities[i].reset();
+    } else if (similarities[i]) {
+      continue;  // found in a segment: no id is in two parts
     } else if (const auto position = delta_.position_of(ids[i])) {
       const std::span<const float> vector = delta_.delta->vector_at(*position);
       const float norm = vector_norm(vector);

@@ -1,7 +1,5 @@
 #include "nearlite/service/batching_encoder.h"
 
-#include <exception>
-
 #include "nearlite/base/cpu.h"
 
 namespace nearlite {
@@ -11,7 +9,6 @@ struct BatchingEncoder::Call {
   std::span<const std::string_view> texts;
   TextRole role = TextRole::kPlain;
   EncodedBatch result{};
-  std::exception_ptr failure{};
 };
 
 BatchingEncoder::BatchingEncoder(std::shared_ptr<const TextEncoder> inner, std::size_t most_texts,
@@ -30,8 +27,9 @@ EncodedBatch BatchingEncoder::encode(std::span<const std::string_view> texts, Te
     for (const Call& other : batch) joined += other.texts.size();
     return call.role == batch.front().role && joined <= most_texts_;
   };
-  calls_->run(mine, joins, [&](const JoinedCalls<Call>::Batch& batch) { run(batch); });
-  if (mine.failure) std::rethrow_exception(mine.failure);
+  calls_->run(
+      mine, joins, [&](const JoinedCalls<Call>::Batch& batch) { encode_together(batch); },
+      [&](Call& call) { call.result = inner_->encode(call.texts, call.role); });
   return std::move(mine.result);
 }
 
@@ -49,33 +47,18 @@ void BatchingEncoder::add_tokens(Call& call, std::size_t text_index, const Encod
   call.result.num_truncated += tokens.truncated ? 1 : 0;
 }
 
-void BatchingEncoder::run(const JoinedCalls<Call>::Batch& batch) const {
-  if (batch.size() > 1) {
-    try {
-      std::vector<std::string_view> texts;
-      for (const Call& call : batch)
-        texts.insert(texts.end(), call.texts.begin(), call.texts.end());
-      const EncodedBatch all = inner_->encode(texts, batch.front().role);
-      std::size_t begin = 0;
-      for (Call& call : batch) {
-        const std::size_t count = call.texts.size();
-        const auto first = all.vectors.begin() + static_cast<std::ptrdiff_t>(begin * all.dim);
-        call.result.vectors.assign(first, first + static_cast<std::ptrdiff_t>(count * all.dim));
-        call.result.dim = all.dim;
-        for (std::size_t i = 0; i < count; ++i) add_tokens(call, i, all, begin + i);
-        begin += count;
-      }
-      return;
-    } catch (const std::exception&) {
-      // One text may be to blame: each call is tried alone, and has its own failure.
-    }
-  }
+void BatchingEncoder::encode_together(const JoinedCalls<Call>::Batch& batch) const {
+  std::vector<std::string_view> texts;
+  for (const Call& call : batch) texts.insert(texts.end(), call.texts.begin(), call.texts.end());
+  const EncodedBatch all = inner_->encode(texts, batch.front().role);
+  std::size_t begin = 0;
   for (Call& call : batch) {
-    try {
-      call.result = inner_->encode(call.texts, call.role);
-    } catch (...) {
-      call.failure = std::current_exception();
-    }
+    const std::size_t count = call.texts.size();
+    const auto first = all.vectors.begin() + static_cast<std::ptrdiff_t>(begin * all.dim);
+    call.result.vectors.assign(first, first + static_cast<std::ptrdiff_t>(count * all.dim));
+    call.result.dim = all.dim;
+    for (std::size_t i = 0; i < count; ++i) add_tokens(call, i, all, begin + i);
+    begin += count;
   }
 }
 

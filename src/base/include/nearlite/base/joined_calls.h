@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <exception>
 #include <mutex>
 
 namespace nearlite {
@@ -17,6 +18,7 @@ class JoinedCalls {
     Waiting* next = nullptr;
     bool done = false;
     bool leads = false;  // asked to work on the next batch
+    std::exception_ptr failure = {};
     std::condition_variable changed = {};
   };
 
@@ -58,10 +60,12 @@ class JoinedCalls {
   /// at_once: batches that are worked on side by side, at least 1.
   explicit JoinedCalls(std::size_t at_once) : at_once_(at_once) {}
 
-  /// Returns when `mine` was in a batch that was worked on. joins(batch, call): whether a call that
-  /// waits belongs to the batch so far; work(batch): on all of it. Neither throws.
-  template <typename Joins, typename Work>
-  void run(Call& mine, const Joins& joins, const Work& work) {
+  /// Returns when `mine` was worked on. joins(batch, call): whether a call that waits belongs to
+  /// the batch so far, does not throw; together(batch): works on several calls; alone(call): on
+  /// one. One call may be to blame where together() throws: then each is worked on alone, and what
+  /// alone() throws is thrown to the caller of that one.
+  template <typename Joins, typename Together, typename Alone>
+  void run(Call& mine, const Joins& joins, const Together& together, const Alone& alone) {
     Waiting self{.call = &mine};
     std::unique_lock lock(mutex_);
     queue_.add(&self);
@@ -82,7 +86,7 @@ class JoinedCalls {
       // Who leads works on the batch at the head of the queue, his own call among it or not.
       const Batch batch = take_batch(joins);
       lock.unlock();
-      work(batch);
+      work(batch, together, alone);
       lock.lock();
       for (Waiting* one = batch.first_; one != nullptr; one = one->next) {
         one->done = true;
@@ -90,6 +94,8 @@ class JoinedCalls {
       }
     }
     if (self.leads) hand_over();
+    lock.unlock();
+    if (self.failure) std::rethrow_exception(self.failure);
   }
 
   /// Calls that wait for a place.
@@ -99,6 +105,24 @@ class JoinedCalls {
   }
 
  private:
+  template <typename Together, typename Alone>
+  static void work(const Batch& batch, const Together& together, const Alone& alone) {
+    if (batch.size_ > 1) {
+      try {
+        together(batch);
+        return;
+      } catch (const std::exception&) {  // each alone
+      }
+    }
+    for (Waiting* one = batch.first_; one != nullptr; one = one->next) {
+      try {
+        alone(*one->call);
+      } catch (...) {
+        one->failure = std::current_exception();
+      }
+    }
+  }
+
   template <typename Joins>
   Batch take_batch(const Joins& joins) {
     Batch batch;

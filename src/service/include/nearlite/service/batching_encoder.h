@@ -42,7 +42,7 @@ class BatchingEncoder : public TextEncoder {
 
  private:
   struct Call;
-  void run(const JoinedCalls<Call>::Batch& batch) const;
+  void encode_together(const JoinedCalls<Call>::Batch& batch) const;
   void add_tokens(Call& call, std::size_t text_index, const EncodedBatch& all,
                   std::size_t batch_index) const;
 
